@@ -1,0 +1,134 @@
+import { type Static, Type } from "typebox";
+import { CacheError } from "../protocol/errors.ts";
+import { decode, number, seconds, Unreadable } from "../redis/values.ts";
+import { type Feed, growth, items, readable, type Tail } from "./changes.ts";
+import { Amount, Name, Open, Symbol } from "./fields.ts";
+import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
+
+/** One bar: `[timestamp, open, high, low, close, volume]`. */
+export const Bar = Type.Tuple(
+  [
+    Type.Number({ description: "the start of the bar in unix seconds" }),
+    Amount("open"),
+    Amount("high"),
+    Amount("low"),
+    Amount("close"),
+    Amount("volume"),
+  ],
+  { title: "Bar" },
+);
+export type Bar = Static<typeof Bar>;
+
+/** One bar of a stream, with names. */
+export const BarUpdate = Open("BarUpdate", {
+  symbol: Type.String(),
+  timeframe: Type.String(),
+  timestamp: Type.Number({ description: "the start of the bar in unix seconds" }),
+  open: Amount("the first price"),
+  high: Amount("the highest price"),
+  low: Amount("the lowest price"),
+  close: Amount("the last price"),
+  volume: Amount("the volume"),
+});
+export type BarUpdate = Static<typeof BarUpdate>;
+
+const Timeframe = Name("the timeframe, for example 1m");
+const longestList = 10_000;
+const defaultCount = 100;
+const followed = 1_000;
+
+const keyOf = (symbol: string, timeframe: string) => `ohlcv:${symbol}:${timeframe}`;
+
+function readBar(key: string, raw: string): Bar {
+  return decode({ key }, raw, (stored) => {
+    if (!Array.isArray(stored) || stored.length < 6) throw new Unreadable("it is not a list of six numbers");
+    const timestamp = typeof stored[0] === "object" ? null : seconds(stored[0]);
+    if (timestamp === null) throw new Unreadable("its time cannot be read");
+    const [open, high, low, close, volume] = stored.slice(1, 6).map(number);
+    return [timestamp, open ?? null, high ?? null, low ?? null, close ?? null, volume ?? null];
+  });
+}
+
+/** Bars are appended, never replaced: of those with the same start the last one counts, whatever their order. */
+function latest(bars: readonly Bar[]): Bar[] {
+  return [...new Map(bars.map((bar) => [bar[0], bar])).values()].sort((a, b) => a[0] - b[0]);
+}
+
+/** The newest `count` different bars: reads more of the list until it has enough of them, or has seen all. */
+async function newest(reading: Reading, key: string, count: number): Promise<Bar[]> {
+  for (let size = count; ; size = Math.min(size * 10, longestList)) {
+    const texts = await reading.cache.lrange(key, -size, -1);
+    const bars = latest(readable(reading, texts.entries(), (_at, raw) => readBar(key, raw)));
+    if (bars.length >= count || texts.length < size || size === longestList) return bars.slice(-count);
+  }
+}
+
+/** The last bars of a series: its list is read from where the last look ended. */
+function barsOf(symbol: string, timeframe: string): Feed {
+  const key = keyOf(symbol, timeframe);
+  let tail: Tail | undefined;
+  let known = new Map<string, string>();
+  let restarted = false;
+  return items({
+    watch: { keys: [key] },
+    async texts(reading) {
+      const read = await growth(reading.cache, key, tail);
+      ({ tail, restarted } = read);
+      const bars = readable(reading, read.added.entries(), (_at, raw) => readBar(key, raw));
+      const next = new Map(restarted ? [] : known);
+      for (const bar of bars) next.set(String(bar[0]), JSON.stringify(bar));
+      known = new Map([...next].slice(-followed));
+      return known;
+    },
+    item(_id, raw) {
+      const [timestamp, open, high, low, close, volume] = readBar(key, raw);
+      return { symbol, timeframe, timestamp, open, high, low, close, volume } satisfies BarUpdate;
+    },
+    // While the list only grows, a bar can leave only because newer ones took its place.
+    aged: () => !restarted,
+  });
+}
+
+/** Candles: what `fullon_cache`'s `OHLCVCache` holds. */
+export const ohlcv = domain({
+  /** The latest bars of one symbol and timeframe, oldest first. */
+  getLatestOhlcvBars: query({
+    about: "The latest bars of one symbol and timeframe, oldest first, each start once.",
+    mirrors: "OHLCVCache.get_latest_ohlcv_bars",
+    reads: "LRANGE ohlcv:{symbol}:{timeframe} -{count} -1",
+    params: {
+      symbol: Symbol,
+      timeframe: Timeframe,
+      count: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          maximum: longestList,
+          description: `how many at most; ${defaultCount} unless told`,
+        }),
+      ),
+    },
+    result: Type.Array(Bar),
+    errors: ["OHLCV_NOT_FOUND"],
+    async read(reading, { symbol, timeframe, count = defaultCount }) {
+      const key = keyOf(symbol, timeframe);
+      const bars = await newest(reading, key, count);
+      if (bars.length === 0) throw new CacheError("OHLCV_NOT_FOUND", `no ${timeframe} bars for ${symbol}`);
+      return bars;
+    },
+  }),
+
+  /** The bars of one symbol and timeframe: the last hundred, then each new or changed one. */
+  streamOhlcv: liveQuery({
+    about: "The bars of one symbol and timeframe: the last hundred, then each one that is new or changed.",
+    mirrors: "OHLCVCache.get_latest_ohlcv_bars",
+    reads: "LRANGE ohlcv:{symbol}:{timeframe}, from where the last look ended",
+    params: { symbol: Symbol, timeframe: Timeframe },
+    type: "ohlcv_update",
+    update: BarUpdate,
+    identity: ["symbol", "timeframe", "timestamp"],
+    retain: defaultCount,
+    topics: (_reading, { symbol, timeframe }) => [
+      { name: topicName("ohlcv", symbol, timeframe), open: () => barsOf(symbol, timeframe) },
+    ],
+  }),
+});

@@ -1,0 +1,148 @@
+import type { Watch } from "../operations/changes.ts";
+import type { KeyFamily } from "./cache.ts";
+import type { Connection } from "./connection.ts";
+
+/** All channels have this prefix; the access rules grant the pattern below it literally, so it is the only pattern used. */
+const channelPrefix = "ticker_updates:";
+
+/** Who wants to know what happens to what it watches. */
+export interface Watcher {
+  /** These keys were written; without a name, anything may have been. */
+  stale(key?: string): void;
+  /** A message came on a watched channel. */
+  heard(channel: string, message: string): void;
+}
+
+/** Sets of listeners by name. */
+class Listeners<Name extends string> {
+  readonly #sets = new Map<Name, Set<Watcher>>();
+
+  /** Whether this is the first listener of that name. */
+  add(name: Name, watcher: Watcher): boolean {
+    const set = this.#sets.get(name);
+    if (set) set.add(watcher);
+    else this.#sets.set(name, new Set([watcher]));
+    return !set;
+  }
+
+  /** Whether that was the last listener of that name. */
+  delete(name: Name, watcher: Watcher): boolean {
+    const set = this.#sets.get(name);
+    set?.delete(watcher);
+    return set?.size === 0 && this.#sets.delete(name);
+  }
+
+  get(name: Name): Iterable<Watcher> {
+    return this.#sets.get(name) ?? [];
+  }
+
+  names(): Name[] {
+    return [...this.#sets.keys()];
+  }
+}
+
+/**
+ * Turns what Redis tells (invalidated keys, messages) into "this is stale" for whoever watches. Keys are told by the
+ * connection that reads them; families of keys and channels by the other one.
+ */
+export class Notices {
+  readonly #channels: Connection;
+  readonly #keys = new Listeners<string>();
+  readonly #families = new Listeners<KeyFamily>();
+  readonly #exact = new Listeners<string>();
+  readonly #below = new Listeners<string>();
+  #armed: ReadonlySet<KeyFamily> = new Set();
+  #arming: Promise<void> = Promise.resolve();
+  #tracking = false;
+
+  constructor(channels: Connection) {
+    this.#channels = channels;
+  }
+
+  /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */
+  async add(watch: Watch, watcher: Watcher): Promise<void> {
+    for (const key of watch.keys ?? []) this.#keys.add(key, watcher);
+    const waits: Promise<void>[] = [];
+    if (watch.families) {
+      for (const family of watch.families) this.#families.add(family, watcher);
+      waits.push(this.#armFamilies());
+    }
+    if (watch.channel !== undefined) {
+      const first = this.#exact.add(watch.channel, watcher);
+      waits.push(first ? this.#channels.subscribe(watch.channel, this.#heardExactly) : this.#channels.settled());
+    }
+    if (watch.channelsBelow !== undefined) {
+      const first = this.#below.names().length === 0;
+      this.#below.add(watch.channelsBelow, watcher);
+      waits.push(first ? this.#channels.subscribeBelow(channelPrefix, this.#heardBelow) : this.#channels.settled());
+    }
+    await Promise.all(waits);
+  }
+
+  /** Tells a watcher nothing more. */
+  remove(watch: Watch, watcher: Watcher): void {
+    for (const key of watch.keys ?? []) this.#keys.delete(key, watcher);
+    for (const family of watch.families ?? []) this.#families.delete(family, watcher);
+    const waits: Promise<void>[] = [];
+    if (watch.families) waits.push(this.#armFamilies());
+    if (watch.channel !== undefined && this.#exact.delete(watch.channel, watcher))
+      waits.push(this.#channels.unsubscribe(watch.channel));
+    if (watch.channelsBelow !== undefined && this.#below.delete(watch.channelsBelow, watcher))
+      if (this.#below.names().length === 0) waits.push(this.#channels.unsubscribeBelow(channelPrefix));
+    // A connection that is gone has forgotten everything by itself.
+    for (const wait of waits) wait.catch(() => {});
+  }
+
+  /** A key was written (told by either connection), or all of them were. */
+  invalidated(key: string | undefined): void {
+    if (key === undefined) {
+      for (const name of this.#keys.names()) for (const watcher of this.#keys.get(name)) watcher.stale();
+      for (const name of this.#families.names()) for (const watcher of this.#families.get(name)) watcher.stale();
+      return;
+    }
+    for (const watcher of this.#keys.get(key)) watcher.stale(key);
+    for (const family of this.#families.names())
+      if (key.startsWith(family)) for (const watcher of this.#families.get(family)) watcher.stale(key);
+  }
+
+  /** The connection for channels is new: everything that was asked of the old one is asked again. */
+  async restore(tracking: boolean): Promise<void> {
+    this.#tracking = tracking;
+    this.#armed = new Set();
+    const waits = this.#exact.names().map((channel) => this.#channels.subscribe(channel, this.#heardExactly));
+    if (this.#below.names().length > 0) waits.push(this.#channels.subscribeBelow(channelPrefix, this.#heardBelow));
+    await Promise.all([...waits, this.#armFamilies()]);
+  }
+
+  readonly #heardExactly = (message: string, channel: string): void => {
+    for (const watcher of this.#exact.get(channel)) watcher.heard(channel, message);
+  };
+
+  readonly #heardBelow = (message: string, channel: string): void => {
+    for (const prefix of this.#below.names())
+      if (channel.startsWith(prefix)) for (const watcher of this.#below.get(prefix)) watcher.heard(channel, message);
+  };
+
+  /** Asks Redis to tell of the families that are watched now. One at a time, since it is several commands. */
+  #armFamilies(): Promise<void> {
+    const armed = this.#arming.then(async () => {
+      if (!this.#tracking) return;
+      const wanted = new Set(this.#families.names());
+      const fresh = [...wanted].filter((family) => !this.#armed.has(family));
+      const unwanted = [...this.#armed].some((family) => !wanted.has(family));
+      if (fresh.length === 0 && !unwanted) return;
+      const prefixes = (families: Iterable<string>) => [...families].flatMap((family) => ["PREFIX", family]);
+      // Tracking knows no way to drop one prefix, and refuses to be told one twice.
+      if (unwanted || this.#armed.size === 0) {
+        this.#armed = new Set();
+        await this.#channels.ask("CLIENT TRACKING", "OFF");
+        if (wanted.size > 0) await this.#channels.ask("CLIENT TRACKING", "ON", "BCAST", ...prefixes(wanted));
+      } else await this.#channels.ask("CLIENT TRACKING", "ON", "BCAST", ...prefixes(fresh));
+      this.#armed = wanted;
+      // What was written while it was off, nobody told.
+      if (unwanted) for (const family of wanted) for (const watcher of this.#families.get(family)) watcher.stale();
+    });
+    this.#arming = armed.catch(() => {});
+    return armed;
+  }
+}

@@ -1,0 +1,83 @@
+import type { Watch } from "../operations/changes.ts";
+import type { RedisState } from "../operations/gateway.ts";
+import { type Cache, RedisCache } from "./cache.ts";
+import { Connection, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
+import { Notices, type Watcher } from "./notices.ts";
+
+/** Whoever wants to know whether Redis can be reached. */
+export interface RedisEvents {
+  /** Redis can be reached, and everything that is watched is armed again. */
+  up(state: RedisState): void;
+  /** Redis can no longer be reached, or could not be reached again. */
+  down(reason: unknown): void;
+}
+
+/**
+ * Redis as the gateway uses it: two connections, since what is read may be large and what is pushed must not wait behind
+ * it (Redis cuts a subscriber off whose buffer grows beyond a limit that a single large value may exceed).
+ */
+export class Redis {
+  readonly cache: Cache;
+  readonly #reads: Connection;
+  readonly #channels: Connection;
+  readonly #notices: Notices;
+  readonly #events: RedisEvents;
+  #connected = false;
+
+  constructor(options: Omit<ConnectionOptions, "name">, events: RedisEvents) {
+    this.#events = events;
+    const listener: ConnectionEvents = {
+      up: () => void this.#ready(),
+      down: (reason) => this.#lost(reason),
+      invalidated: (key) => this.#notices.invalidated(key),
+    };
+    this.#reads = new Connection({ ...options, name: "fullon-cache-api:reads" }, listener);
+    this.#channels = new Connection({ ...options, name: "fullon-cache-api:notices" }, listener);
+    this.#notices = new Notices(this.#channels);
+    this.cache = new RedisCache(this.#reads, this.#channels);
+  }
+
+  /** How things stand. */
+  get state(): RedisState {
+    const tracking = this.#reads.ability === "tracking" && this.#channels.ability === "tracking";
+    return { connected: this.#connected, change_detection: tracking ? "tracking" : "timed" };
+  }
+
+  /** Connects; resolves after the first attempt. */
+  async start(): Promise<void> {
+    await Promise.all([this.#reads.start(), this.#channels.start()]);
+  }
+
+  /** Ends both connections for good. */
+  async close(): Promise<void> {
+    await Promise.all([this.#reads.close(), this.#channels.close()]);
+  }
+
+  /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */
+  watch(watch: Watch, watcher: Watcher): Promise<void> {
+    return this.#notices.add(watch, watcher);
+  }
+
+  /** Tells a watcher nothing more. */
+  unwatch(watch: Watch, watcher: Watcher): void {
+    this.#notices.remove(watch, watcher);
+  }
+
+  async #ready(): Promise<void> {
+    if (!this.#reads.ability || !this.#channels.ability) return;
+    try {
+      await this.#notices.restore(this.#channels.ability === "tracking");
+    } catch {
+      // The connection broke again meanwhile, which it says itself.
+      return;
+    }
+    if (!this.#reads.ability || !this.#channels.ability) return;
+    this.#connected = true;
+    this.#events.up(this.state);
+  }
+
+  #lost(reason: unknown): void {
+    this.#connected = false;
+    this.#events.down(reason);
+  }
+}

@@ -1,0 +1,139 @@
+import { CacheError } from "../protocol/errors.ts";
+
+/** An object as Redis holds it; its members are not known yet. */
+export type Stored = Readonly<Record<string, unknown>>;
+
+/** Where a value lives: a key, and the field or index in it. */
+export interface Place {
+  readonly key: string;
+  readonly field?: string | undefined;
+}
+
+/** Deeper than any honest value; JSON.stringify would overflow the stack a few thousand levels further down. */
+const maxDepth = 100;
+
+/** Thrown by the readers below; {@link decode} turns it into DATA_CORRUPT with the place. */
+export class Unreadable extends Error {}
+
+// A string (kept as it is) or a bare token that JSON has no word for.
+const pythonToken = /"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const needsTranslation = /NaN|Infinity|(?<![.\d])\d{16}|\d[eE]\+?\d{3}/;
+
+function translate(token: string): string {
+  if (token.startsWith('"')) return token;
+  const value = Number(token);
+  if (!Number.isFinite(value)) return /^-?\d+$/.test(token) ? `"${token}"` : "null";
+  if (/^-?\d+$/.test(token) && !Number.isSafeInteger(value)) return `"${token}"`;
+  return token;
+}
+
+function tooDeep(text: string): boolean {
+  if (text.length <= maxDepth) return false;
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (quoted) {
+      if (code === 0x5c) at++;
+      else if (code === 0x22) quoted = false;
+    } else if (code === 0x22) quoted = true;
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > maxDepth) return true;
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+  return false;
+}
+
+/**
+ * What Python's `json.dumps` wrote: JSON, and besides it NaN and ±Infinity (read as null) and integers beyond 2^53
+ * (read as text, since a number would round them).
+ * @throws Unreadable
+ */
+export function parsePython(text: string): unknown {
+  if (tooDeep(text)) throw new Unreadable(`it is nested more than ${maxDepth} levels deep`);
+  try {
+    return JSON.parse(needsTranslation.test(text) ? text.replace(pythonToken, translate) : text);
+  } catch (cause) {
+    throw new Unreadable("it is not JSON", { cause });
+  }
+}
+
+/** Whether a value is an object with members (neither an array nor null). */
+export function isObject(value: unknown): value is Stored {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A number, or null where there is none (missing, null, NaN); numbers written as text are numbers. @throws Unreadable */
+export function number(value: unknown): number | null {
+  if (typeof value === "number") return Number.isFinite(value) ? value : null;
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string") {
+    const read = value.trim() === "" ? Number.NaN : Number(value);
+    if (Number.isFinite(read)) return read;
+    if (/^[+-]?(nan|inf(inity)?)$/i.test(value)) return null;
+  }
+  throw new Unreadable(`${JSON.stringify(value)?.slice(0, 40)} is not a number`);
+}
+
+/** Text, or null where there is none; numbers and booleans become text. @throws Unreadable */
+export function text(value: unknown): string | null {
+  if (typeof value === "string") return value;
+  if (value === null || value === undefined) return null;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  throw new Unreadable(`${JSON.stringify(value)?.slice(0, 40)} is not text`);
+}
+
+const isoTime = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?)?\s*(Z|[+-]\d\d:?\d\d)?$/i;
+
+/**
+ * A time as unix seconds, whatever form it is in: seconds, milliseconds, micro- or nanoseconds, a number as text, or ISO
+ * text (UTC where it names no zone). Null where there is none, or where no form fits: a time that cannot be read must
+ * not hide the value it belongs to.
+ */
+export function seconds(value: unknown): number | null {
+  if (typeof value === "number") return Number.isFinite(value) ? inSeconds(value) : null;
+  if (typeof value !== "string" || value.trim() === "") return null;
+  if (Number.isFinite(Number(value))) return inSeconds(Number(value));
+  const found = isoTime.exec(value.trim());
+  if (!found) return null;
+  const [, date, clock = "00:00", fraction, zone = "Z"] = found;
+  const milliseconds = Date.parse(`${date}T${clock}${zone.toUpperCase().replace(/^([+-]\d\d)(\d\d)$/, "$1:$2")}`);
+  // Date keeps milliseconds only; Python writes microseconds, and order within a millisecond matters.
+  return Number.isNaN(milliseconds) ? null : Number(`${milliseconds / 1000}.${fraction ?? "0"}`);
+}
+
+function inSeconds(value: number): number {
+  const size = Math.abs(value);
+  if (size < 1e11) return value;
+  if (size < 1e14) return value / 1e3;
+  return size < 1e17 ? value / 1e6 : value / 1e9;
+}
+
+/** Reads a value with `build`; whatever cannot be read becomes DATA_CORRUPT with its place. */
+export function decode<T>(place: Place, raw: string, build: (value: unknown) => T): T {
+  try {
+    return build(parsePython(raw));
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error;
+    const where = place.field === undefined ? place.key : `${place.key} ${place.field}`;
+    throw new CacheError("DATA_CORRUPT", `the value at ${where.slice(0, 200)} cannot be read: ${error.message}`, {
+      details: { key: place.key, ...(place.field === undefined ? {} : { field: place.field }) },
+      cause: error,
+    });
+  }
+}
+
+/** Like {@link decode} for a value that must be an object. */
+export function decodeObject<T>(place: Place, raw: string, build: (value: Stored) => T): T {
+  return decode(place, raw, (value) => {
+    if (!isObject(value)) throw new Unreadable("it is not an object");
+    return build(value);
+  });
+}
+
+/** An object without some of its members: what is left are the extra fields, passed on as they are. */
+export function without(value: Stored, names: readonly string[]): Record<string, unknown> {
+  const rest = { ...value };
+  for (const name of names) delete rest[name];
+  return rest;
+}

@@ -1,0 +1,287 @@
+import type { Change, Feed } from "../operations/changes.ts";
+import type { LiveQuery, Reading } from "../operations/operation.ts";
+import { CacheError } from "../protocol/errors.ts";
+import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
+import type { Redis } from "../redis/redis.ts";
+import { textFrame } from "./outbox.ts";
+
+/** One update on its way: its frame is made once, whoever gets it. */
+export interface Update {
+  /** Which item it concerns; a later update of the same item makes it superfluous. */
+  readonly id: string;
+  readonly updateId: number;
+  readonly frame: Buffer;
+  /** The same update for a subscriber that was spared some before it. */
+  frameAfter(skipped: number): Buffer;
+}
+
+/** Whoever follows a topic. */
+export interface Subscriber {
+  /** The whole picture, which replaces what was known. */
+  begin(frames: readonly Buffer[], updateId: number): void;
+  deliver(update: Update): void;
+  /** A stream_status. */
+  tell(frame: Buffer): void;
+}
+
+/** How topics keep their pictures true. */
+export interface TopicSettings {
+  readonly epoch: string;
+  /** How often a picture is read again although nobody said that it changed, in milliseconds; 0: never. */
+  readonly rereadMs: number;
+  /** The same where Redis cannot tell what changed. */
+  readonly pollMs: number;
+}
+
+/** What a topic needs of its surroundings. */
+export interface TopicContext {
+  readonly redis: Redis;
+  readonly reading: Reading;
+  readonly settings: TopicSettings;
+  /** An error that is a bug of ours. */
+  bug(error: unknown, topic: string): void;
+}
+
+// A topic spends at most a tenth of its time reading.
+const restPerRead = 9;
+// Where a channel brings the values, a written key is only a reason to check them, now and then and all at once.
+const doubtMs = 1_000;
+const maxRetryMs = 30_000;
+
+/** The members of an update that its data brings, as text without the braces. */
+function body(data: object): string {
+  const own = reservedMembers.some((name) => Object.hasOwn(data, name))
+    ? Object.fromEntries(
+        Object.entries(data).filter(([name]) => !(reservedMembers as readonly string[]).includes(name)),
+      )
+    : data;
+  const text = JSON.stringify(own).slice(1, -1);
+  return text === "" ? "" : `${text},`;
+}
+
+/**
+ * One live query with its subscribers: one watcher, one read and one serialisation, however many follow. A read that
+ * fails does not end it: it goes stale, says so, and reads again.
+ */
+export class Topic {
+  readonly name: string;
+  readonly #live: LiveQuery;
+  readonly #feed: Feed;
+  readonly #context: TopicContext;
+  readonly #head: string;
+  readonly #subscribers = new Set<Subscriber>();
+  readonly #picture = new Map<string, string>();
+  #updateId: number;
+  #status: StreamStatus;
+  #opened = false;
+  #closed = false;
+  // What the next look has to look at: some keys, or (undefined) everything.
+  #stale: { keys: Set<string> | undefined } | undefined;
+  #looking = false;
+  #restUntil = 0;
+  #retryMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #reread: NodeJS.Timeout | undefined;
+  #due: NodeJS.Timeout | undefined;
+
+  constructor(name: string, live: LiveQuery, feed: Feed, context: TopicContext, firstId: number) {
+    this.name = name;
+    this.#live = live;
+    this.#feed = feed;
+    this.#context = context;
+    this.#updateId = firstId;
+    this.#head = `{"type":${JSON.stringify(live.type)},"topic":${JSON.stringify(name)},`;
+    this.#status = this.#liveStatus();
+  }
+
+  /** The id of the last update. */
+  get updateId(): number {
+    return this.#updateId;
+  }
+
+  /** How many follow it. */
+  get followers(): number {
+    return this.#subscribers.size;
+  }
+
+  /** Whether its picture is true as far as anybody knows. */
+  get live(): boolean {
+    return this.#status.state === "live";
+  }
+
+  /** Watches and looks for the first time. @throws CacheError what the read throws */
+  async open(): Promise<void> {
+    await this.#context.redis.watch(this.#feed.watch, this);
+    await this.#look();
+    this.#opened = true;
+    if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
+  }
+
+  /** Ends it. */
+  close(): void {
+    this.#closed = true;
+    for (const timer of [this.#timer, this.#reread, this.#due]) clearTimeout(timer);
+    this.#context.redis.unwatch(this.#feed.watch, this);
+  }
+
+  /** Gives a newcomer the picture, and from now on every update. Joining again gives the picture again. */
+  join(subscriber: Subscriber): void {
+    const end = `"snapshot":true,"epoch":${JSON.stringify(this.#context.settings.epoch)},"update_id":${this.#updateId}}`;
+    const frames = [...this.#picture.values()].map((members) => textFrame(`${this.#head}${members}${end}`));
+    this.#subscribers.add(subscriber);
+    subscriber.begin(frames, this.#updateId);
+    subscriber.tell(textFrame(JSON.stringify(this.live ? this.#liveStatus() : this.#status)));
+  }
+
+  /** Sends a subscriber nothing more. */
+  leave(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber);
+  }
+
+  /** A watched key was written; without a key, anything may have been. */
+  stale(key?: string): void {
+    if (key === undefined) this.#stale = { keys: undefined };
+    else if (!this.#stale) this.#stale = { keys: new Set([key]) };
+    else this.#stale.keys?.add(key);
+    // Which key was written matters to those alone that follow a family of them.
+    if (!this.#feed.watch.families) this.#stale = { keys: undefined };
+    this.#schedule(this.#feed.hear !== undefined && key !== undefined);
+  }
+
+  /** A message came on a watched channel. */
+  heard(channel: string, message: string): void {
+    const changes = this.#feed.hear?.(channel, message);
+    if (changes) this.#apply(changes);
+    else {
+      this.#stale = { keys: undefined };
+      this.#schedule(true);
+    }
+  }
+
+  /** Redis cannot be reached: what is known stands, but nobody knows whether it is still true. */
+  lost(error: CacheError): void {
+    if (this.#opened) this.#goStale(error);
+  }
+
+  #liveStatus(): StreamStatus {
+    const { epoch } = this.#context.settings;
+    return { type: "stream_status", topic: this.name, state: "live", epoch, count: this.#picture.size };
+  }
+
+  #tell(status: StreamStatus): void {
+    this.#status = status;
+    const frame = textFrame(JSON.stringify(status));
+    for (const subscriber of this.#subscribers) subscriber.tell(frame);
+  }
+
+  #goStale(error: CacheError): void {
+    if (this.#status.state === "stale" && this.#status.error_code === error.code) return;
+    const { epoch } = this.#context.settings;
+    const since = this.#status.since ?? this.#context.reading.now();
+    this.#tell({ type: "stream_status", topic: this.name, state: "stale", epoch, since, error_code: error.code });
+  }
+
+  #schedule(doubt = false): void {
+    if (!this.#opened || this.#closed || this.#looking) return;
+    const now = Date.now();
+    const rest = Math.max(0, this.#restUntil - performance.now());
+    const wait = Math.max(rest, doubt ? doubtMs - (now % doubtMs) : 0);
+    // A doubt can wait; what is known to have changed cannot.
+    if (this.#timer && doubt) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (wait === 0) void this.#lookAgain();
+    else this.#timer = setTimeout(() => void this.#lookAgain(), wait);
+  }
+
+  async #lookAgain(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      await this.#look();
+    } catch (error) {
+      if (this.#closed) return;
+      if (!(error instanceof CacheError)) this.#context.bug(error, this.name);
+      this.#goStale(error instanceof CacheError ? error : new CacheError("INTERNAL_ERROR", "a read failed"));
+      this.#stale = { keys: undefined };
+      this.#retryMs = Math.min(maxRetryMs, Math.max(500, this.#retryMs * 2));
+      this.#timer = setTimeout(() => void this.#lookAgain(), this.#retryMs * (0.5 + Math.random() / 2));
+      return;
+    }
+    if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
+  }
+
+  async #look(): Promise<void> {
+    const keys = this.#stale?.keys;
+    this.#stale = undefined;
+    this.#looking = true;
+    const start = performance.now();
+    try {
+      const { changes, doubt } = await this.#feed.look(this.#context.reading, keys);
+      if (this.#closed) return;
+      this.#apply(changes);
+      this.#retryMs = 0;
+      if (this.#status.state !== "live") this.#tell(this.#liveStatus());
+      if (doubt) this.#stale ??= { keys: undefined };
+    } finally {
+      this.#looking = false;
+      const end = performance.now();
+      this.#restUntil = end + restPerRead * (end - start);
+    }
+    this.#wait();
+  }
+
+  /** Looks again when the clock says so: after a while without news, and when time alone changes the picture. */
+  #wait(): void {
+    const { redis, reading, settings } = this.#context;
+    const every = redis.state.change_detection === "timed" ? settings.pollMs : settings.rereadMs;
+    clearTimeout(this.#reread);
+    if (every > 0) this.#reread = setTimeout(() => this.stale(), every).unref();
+    clearTimeout(this.#due);
+    const due = this.#feed.due?.();
+    if (due === undefined) return;
+    this.#due = setTimeout(
+      () => {
+        this.#stale ??= { keys: new Set() };
+        this.#schedule();
+      },
+      Math.min(2 ** 31 - 1, Math.max(1, (due - reading.now()) * 1000 + 1)),
+    ).unref();
+  }
+
+  #apply(changes: readonly Change[]): void {
+    for (const { id, value } of changes) {
+      const known = this.#picture.get(id);
+      let members: string;
+      if (value) {
+        members = body(value);
+        this.#picture.set(id, members);
+        if (this.#picture.size > (this.#live.retain ?? Number.POSITIVE_INFINITY)) this.#forgetOldest();
+      } else if (known !== undefined) {
+        this.#picture.delete(id);
+        members = `${this.#identity(known)}"removed":true,`;
+      } else continue;
+      const updateId = ++this.#updateId;
+      if (this.#subscribers.size > 0) this.#send(id, updateId, `${this.#head}${members}`);
+    }
+  }
+
+  #send(id: string, updateId: number, text: string): void {
+    const frameAfter = (skipped: number) => textFrame(`${text}"skipped":${skipped},"update_id":${updateId}}`);
+    const update: Update = { id, updateId, frame: textFrame(`${text}"update_id":${updateId}}`), frameAfter };
+    for (const subscriber of this.#subscribers) subscriber.deliver(update);
+  }
+
+  /** The members that tell an item from others, of one that is gone. */
+  #identity(members: string): string {
+    const known = JSON.parse(`{${members}"":0}`) as Record<string, unknown>;
+    return body(Object.fromEntries((this.#live.identity ?? []).map((name) => [name, known[name]])));
+  }
+
+  #forgetOldest(): void {
+    for (const id of this.#picture.keys()) {
+      this.#picture.delete(id);
+      return;
+    }
+  }
+}

@@ -1,0 +1,147 @@
+import { readFile } from "node:fs/promises";
+import { createClient, type RedisClientType } from "redis";
+import { type RedisServer, startRedisServer } from "../../src/demo/redis-server.ts";
+
+/** The moment the fixtures were recorded at: processes are judged against it. */
+export const fixtureNowMs = 1_795_330_960_123.3;
+
+const user = "fullon_cache_api";
+const password = "only-for-tests";
+
+/** The rules of the Redis user that is enough for the gateway, and nothing besides. */
+const rules = `reset on >${password} resetkeys resetchannels -@all
+  %R~tickers:* %R~ticker_time:* %R~accounts %R~account_positions %R~order_status:* %R~new_orders:*
+  %R~block_exchange %R~opening_position %R~bot_status %R~trades:* %R~user_trades:*
+  %R~TRADE:STATUS:* %R~USER_TRADE:STATUS:* %R~ohlcv:* %R~process:* &ticker_updates:*
+  +get +mget +hget +hmget +hgetall +hlen +hexists +lrange +llen +exists +ttl +pttl +type +scan
+  +ping +client|id +client|setname +client|tracking +client|trackinginfo
+  +subscribe +psubscribe +unsubscribe +punsubscribe`;
+
+/** Something that a client asked for and the server's access rules refused. */
+export interface Refusal {
+  readonly username: string;
+  readonly reason: string;
+  /** What was refused: a command, a key, a channel, or `AUTH`. */
+  readonly object: string;
+}
+
+/** How a test wants its Redis: `allowRefused` where refusals are what it is about. */
+export interface TestRedisOptions {
+  readonly allowRefused?: boolean;
+}
+
+/** A real, empty Redis for one test, with the gateway's minimal user; it fails the test in which that user overstepped. */
+export class TestRedis implements AsyncDisposable {
+  readonly admin: RedisClientType;
+  readonly #allowRefused: boolean;
+  readonly #refused: Refusal[] = [];
+  #server: RedisServer;
+  #isRunning = true;
+
+  private constructor(server: RedisServer, allowRefused: boolean) {
+    this.#server = server;
+    this.#allowRefused = allowRefused;
+    this.admin = createClient({ url: server.url, socket: { reconnectStrategy: 20 } });
+    // A server that is killed on purpose must not take the test with it.
+    this.admin.on("error", () => {});
+  }
+
+  /** Starts a server and connects to it; `startRedis` is its everyday name. */
+  static async start({ allowRefused = false }: TestRedisOptions): Promise<TestRedis> {
+    const redis = new TestRedis(await launch(), allowRefused);
+    await redis.admin.connect();
+    return redis;
+  }
+
+  /** Where everything is permitted. */
+  get url(): string {
+    return this.#server.url;
+  }
+
+  /** Where only what the gateway needs is permitted. */
+  get gatewayUrl(): string {
+    return `redis://${user}:${password}@127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** Sends one command with all rights. */
+  command(parts: readonly string[]): Promise<unknown> {
+    return this.admin.sendCommand(parts);
+  }
+
+  /** Writes what fullon_cache 0.5.11 was seen to write ("commands"), or values it should not have ("corrupt"). */
+  async replay(name: "commands" | "corrupt"): Promise<void> {
+    const file = new URL(`../fixtures/fullon-cache-0.5.11.${name}.jsonl`, import.meta.url);
+    const lines = (await readFile(file, "utf8")).trim().split("\n");
+    await Promise.all(lines.map((line) => this.command(JSON.parse(line))));
+  }
+
+  /** How often each command was called since the start, by its name in small letters: `hget`, `client|tracking`. */
+  async stats(): Promise<Map<string, number>> {
+    const info = await this.admin.info("commandstats");
+    const calls = info.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm);
+    return new Map([...calls].map(([, name = "", count]) => [name, Number(count)]));
+  }
+
+  /** What was refused so far; kept over a restart, but not over a `kill`. */
+  async refused(): Promise<readonly Refusal[]> {
+    const entries = this.#isRunning ? await this.admin.aclLog() : [];
+    return [...this.#refused, ...entries.map(({ username, reason, object }) => ({ username, reason, object }))];
+  }
+
+  /** Stops the server in its tracks: connections stay, answers do not come. */
+  pause(): void {
+    process.kill(this.#server.pid, "SIGSTOP");
+  }
+
+  /** Lets a paused server go on. */
+  resume(): void {
+    process.kill(this.#server.pid, "SIGCONT");
+  }
+
+  /** Ends the server as a crash would. */
+  async kill(): Promise<void> {
+    this.#isRunning = false;
+    await this.#server.kill();
+  }
+
+  /** Starts a killed server again: same port, same user, no data. */
+  async start(): Promise<void> {
+    this.#server = await launch(this.port);
+    this.#isRunning = true;
+    // The first of these may still meet the old connection; after that the client waits for the new one.
+    while (!(await this.admin.ping().catch(() => "")));
+  }
+
+  /** Crashes the server and starts it again, empty. */
+  async restart(): Promise<void> {
+    if (this.#isRunning) this.resume();
+    this.#refused.push(...(await this.refused()));
+    await this.kill();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isRunning) this.resume();
+    const refused = await this.refused();
+    this.admin.destroy();
+    await this.#server.kill();
+    if (refused.length === 0 || this.#allowRefused) return;
+    const list = refused.map(({ username, reason, object }) => `${username}: ${reason} ${object}`).join("; ");
+    throw new Error(`The gateway asked Redis for what its user may not do: ${list}`);
+  }
+}
+
+/** Starts an empty Redis for one test. */
+export function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
+  return TestRedis.start(options);
+}
+
+function launch(port?: number): Promise<RedisServer> {
+  // As an argument, so that the user exists before the first gateway can knock.
+  const given = { arguments: ["--user", user, ...rules.split(/\s+/)] };
+  return startRedisServer(port === undefined ? given : { ...given, port });
+}
