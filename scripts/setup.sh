@@ -55,7 +55,7 @@ if ! has redis-server; then
 fi
 
 if $with_browser && ! has chromium && ! has chromium-browser && ! has google-chrome; then
-  install chromium "the dashboard is tested in it"
+  install chromium "the client is tested in it"
 fi
 
 installed=node_modules/.package-lock.json

@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decode, decodeObject, isObject, type Stored, seconds, Unreadable } from "../redis/values.ts";
 import { items, readable } from "./changes.ts";
-import { Exchange, Id, Open, Symbol, Text, Timestamp } from "./fields.ts";
+import { Exchange, Id, Open, Text, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
 
 /** What one bot says of itself. */
@@ -122,7 +122,7 @@ export const bots = domain({
     about: "Whether a bot keeps others from trading a symbol, and which.",
     mirrors: "BotCache.is_blocked",
     reads: "HGET block_exchange {exchange}:{symbol}",
-    params: { exchange: Exchange, symbol: Symbol },
+    params: { exchange: Exchange, symbol: TradingSymbol },
     result: Block,
     async read({ cache }, { exchange, symbol }) {
       const blockedBy = (await cache.hget(blocksKey, `${exchange}:${symbol}`)) || null;
@@ -148,7 +148,7 @@ export const bots = domain({
     about: "Whether a bot is opening a position on a symbol, which, and since when.",
     mirrors: "BotCache.is_opening_position",
     reads: "HGET opening_position {exchange}:{symbol}",
-    params: { exchange: Exchange, symbol: Symbol },
+    params: { exchange: Exchange, symbol: TradingSymbol },
     result: Opening,
     errors: ["DATA_CORRUPT"],
     async read({ cache }, { exchange, symbol }) {

@@ -8,7 +8,7 @@ const name = (about: string) =>
 export const Exchange = name("the exchange, for example binance");
 
 /** A symbol, verbatim: `BTC/USDT`. */
-export const Symbol = name("the symbol, for example BTC/USDT");
+export const TradingSymbol = name("the symbol, for example BTC/USDT");
 
 /** Any other name. */
 export const Name = name;

@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decode, number, seconds, Unreadable } from "../redis/values.ts";
 import { type Feed, growth, items, readable, type Tail } from "./changes.ts";
-import { Amount, Name, Open, Symbol } from "./fields.ts";
+import { Amount, Name, Open, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
 
 /** One bar: `[timestamp, open, high, low, close, volume]`. */
@@ -97,7 +97,7 @@ export const ohlcv = domain({
     mirrors: "OHLCVCache.get_latest_ohlcv_bars",
     reads: "LRANGE ohlcv:{symbol}:{timeframe} -{count} -1",
     params: {
-      symbol: Symbol,
+      symbol: TradingSymbol,
       timeframe: Timeframe,
       count: Type.Optional(
         Type.Integer({
@@ -122,7 +122,7 @@ export const ohlcv = domain({
     about: "The bars of one symbol and timeframe: the last hundred, then each one that is new or changed.",
     mirrors: "OHLCVCache.get_latest_ohlcv_bars",
     reads: "LRANGE ohlcv:{symbol}:{timeframe}, from where the last look ended",
-    params: { symbol: Symbol, timeframe: Timeframe },
+    params: { symbol: TradingSymbol, timeframe: Timeframe },
     type: "ohlcv_update",
     update: BarUpdate,
     identity: ["symbol", "timeframe", "timestamp"],

@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, isObject, number, parsePython, type Stored, seconds, without } from "../redis/values.ts";
 import { type Items, items, readable } from "./changes.ts";
-import { Amount, Exchange, Open, Symbol, Timestamp } from "./fields.ts";
+import { Amount, Exchange, Open, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
 
 /** The last known price of one symbol on one exchange. */
@@ -77,7 +77,7 @@ export const tickers = domain({
     about: "The last ticker of one symbol.",
     mirrors: "TickCache.get_ticker",
     reads: "HGET tickers:{exchange} {symbol}",
-    params: { exchange: Exchange, symbol: Symbol },
+    params: { exchange: Exchange, symbol: TradingSymbol },
     result: Ticker,
     errors: ["TICKER_NOT_FOUND", "DATA_CORRUPT"],
     async read({ cache }, { exchange, symbol }) {
@@ -121,7 +121,7 @@ export const tickers = domain({
     params: {
       exchange: Exchange,
       symbols: Type.Optional(
-        Type.Array(Symbol, {
+        Type.Array(TradingSymbol, {
           minItems: 1,
           maxItems: 1000,
           description: "the symbols; all of the exchange if left out",

@@ -2,7 +2,7 @@ import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, number, type Stored, seconds, text, without } from "../redis/values.ts";
 import { events, readable } from "./changes.ts";
-import { Amount, Exchange, Id, Limit, Name, Open, Symbol, Text, Timestamp } from "./fields.ts";
+import { Amount, Exchange, Id, Limit, Name, Open, Text, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
 
 /** One trade: an order, or a part of one, that was executed. */
@@ -65,7 +65,7 @@ export const trades = domain({
     about: "The newest trades of one symbol, oldest first. Reading never takes them away.",
     mirrors: "TradesCache.get_trades",
     reads: "LRANGE trades:{exchange}:{symbol without /} -{limit} -1",
-    params: { symbol: Symbol, exchange: Exchange, limit: Type.Optional(Limit) },
+    params: { symbol: TradingSymbol, exchange: Exchange, limit: Type.Optional(Limit) },
     result: Type.Array(Trade),
     read: (reading, { symbol, exchange, limit = defaultLimit }) =>
       newest(reading, keyOf(exchange, symbol), exchange, symbol, limit),
@@ -110,7 +110,7 @@ export const trades = domain({
       "process may drain a list at any time; what was pushed and drained between two looks nobody can see.",
     mirrors: "TradesCache.get_trades",
     reads: "LRANGE trades:{exchange}:{symbol without /}, from where the last look ended",
-    params: { exchange: Exchange, symbol: Type.Optional(Symbol) },
+    params: { exchange: Exchange, symbol: Type.Optional(TradingSymbol) },
     type: "trade_update",
     update: Trade,
     identity: null,
