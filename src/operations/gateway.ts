@@ -84,6 +84,7 @@ export const gateway = domain({
     params: { stream: Name("the id that the stream was given when it was opened") },
     result: Open("Unsubscribed", { stream: Type.String() }),
     errors: ["STREAM_NOT_FOUND"],
+    method: false,
     async read({ connection }, { stream }) {
       connection.unsubscribe(stream);
       return { stream };

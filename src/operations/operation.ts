@@ -42,6 +42,8 @@ interface Declared<P extends ParamSchemas> {
   /** The `fullon_cache` method it mirrors, if there is one. */
   readonly mirrors?: string;
   readonly params: P;
+  /** False where the client library does it by itself, and so has no method for it. */
+  readonly method?: false;
   /** The errors it may answer besides those of any request. */
   readonly errors?: readonly ErrorCode[];
 }

@@ -40,9 +40,11 @@ export interface UpdateEnvelope {
   readonly epoch?: string;
   /** How many updates of this topic this subscriber was spared just before this one. */
   readonly skipped?: number;
-  /** What the update identifies is gone. */
-  readonly removed?: true;
 }
+
+/** One update as it comes: the data, and what the protocol adds. Of what is gone, only the members `Key` are there. */
+export type Update<Data, Key extends keyof Data = never> = UpdateEnvelope &
+  ((Data & { readonly removed?: never }) | (Pick<Data, Key> & { readonly removed: true }));
 
 /** The names of the members of {@link UpdateEnvelope}. */
 export const reservedMembers = ["type", "topic", "update_id", "snapshot", "epoch", "skipped", "removed"] as const;
@@ -58,6 +60,8 @@ export interface StreamStatus {
   readonly epoch: string;
   /** `live`: how many items the picture holds. */
   readonly count?: number;
+  /** After a snapshot: the id that the next update follows. */
+  readonly update_id?: number;
   /** `stale`: when it became so, in unix seconds. */
   readonly since?: number;
   /** `stale`, `ended`: why. */

@@ -130,7 +130,9 @@ export class Topic {
     const frames = [...this.#picture.values()].map((members) => textFrame(`${this.#head}${members}${end}`));
     this.#subscribers.add(subscriber);
     subscriber.begin(frames, this.#updateId);
-    subscriber.tell(textFrame(JSON.stringify(this.live ? this.#liveStatus() : this.#status)));
+    // Where the picture is empty, this is the only place that tells a newcomer which id comes next.
+    const status = { ...(this.live ? this.#liveStatus() : this.#status), update_id: this.#updateId };
+    subscriber.tell(textFrame(JSON.stringify(status)));
   }
 
   /** Sends a subscriber nothing more. */

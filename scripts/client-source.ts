@@ -1,0 +1,108 @@
+import type { TSchema } from "typebox";
+import { Type } from "typebox";
+import { domains } from "../src/operations/index.ts";
+import type { LiveQuery, Operation } from "../src/operations/operation.ts";
+import { methodName } from "../src/protocol/names.ts";
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly anyOf?: readonly TSchema[];
+  readonly items?: TSchema;
+  readonly description?: string;
+}
+
+/** The names of the exported types, by the schemas they are made of. */
+async function typeNames(): Promise<Map<unknown, { type: string; file: string }>> {
+  const names = new Map<unknown, { type: string; file: string }>();
+  for (const file of Object.keys(domains)) {
+    const module = (await import(`../src/operations/${file}.ts`)) as Record<string, unknown>;
+    for (const [type, value] of Object.entries(module)) if (!names.has(value)) names.set(value, { type, file });
+  }
+  return names;
+}
+
+/** The text of the client's methods, made from the declarations: names, order, types and documentation. */
+export async function clientSource(): Promise<string> {
+  const names = await typeNames();
+  const imports = new Map<string, Set<string>>();
+
+  function typeOf(schema: TSchema): string {
+    const named = names.get(schema);
+    if (named) {
+      imports.set(named.file, (imports.get(named.file) ?? new Set()).add(named.type));
+      return named.type;
+    }
+    const { type, anyOf, items } = schema as JsonSchema;
+    if (anyOf) return [...new Set(anyOf.map(typeOf))].join(" | ");
+    if (type === "array" && items) return `${typeOf(items)}[]`;
+    return type === "integer" ? "number" : (type ?? "unknown");
+  }
+
+  function methodOf(name: string, operation: Operation): string {
+    const live = operation.kind === "live";
+    const params = Object.entries(operation.params).filter(([param]) => param !== "interval_ms");
+    const required = params.filter(([, schema]) => !Type.IsOptional(schema));
+    const optional = params.filter(([, schema]) => Type.IsOptional(schema));
+    const argument = ([param, schema]: [string, TSchema]) =>
+      `${methodName(param)}: ${typeOf(schema).replace(/(.*)\[\]$/, "readonly $1[]")}`;
+    const base = live ? "StreamOptions" : "CallOptions";
+    const returns = live ? streamType(operation) : `Promise<${typeOf(operation.result)}>`;
+    const overloads = optional.concat([["", Type.Null()]]).map((_, count) => {
+      const given = [...required, ...optional.slice(0, count)].map(argument);
+      const left = optional.slice(count).map((one) => argument(one).replace(":", "?:"));
+      const options = left.length === 0 ? base : `${base} & { ${left.join("; ")} }`;
+      return `  ${name}(${[...given, `options?: ${options}`].join(", ")}): ${returns};`;
+    });
+    return `${documentation(operation, params)}\n${overloads.join("\n")}`;
+  }
+
+  function streamType({ update, identity }: LiveQuery): string {
+    const keys =
+      identity === null || identity.length === 0 ? "" : `, ${identity.map((key) => JSON.stringify(key)).join(" | ")}`;
+    return `Stream<${typeOf(update)}${keys}>`;
+  }
+
+  const operations = Object.values(domains).flatMap((domain) => Object.entries(domain as Record<string, Operation>));
+  const methods = operations.filter(([, { method }]) => method !== false);
+  const text = methods.map(([name, operation]) => methodOf(name, operation)).join("\n\n");
+  const table = methods.map(([name, operation]) => {
+    const params = Object.keys(operation.params).filter((param) => param !== "interval_ms");
+    const identity = operation.kind === "live" ? `, identity: ${JSON.stringify(operation.identity)}` : "";
+    return `  ${name}: { params: ${JSON.stringify(params)}${identity} },`;
+  });
+  const importLines = [...imports].map(
+    ([file, types]) => `import type { ${[...types].sort().join(", ")} } from "../operations/${file}.ts";`,
+  );
+  return `// Made by \`npm run generate\` from the declarations in src/operations; do not edit.
+${importLines.sort().join("\n")}
+import type { CallOptions } from "./session.ts";
+import type { Stream, StreamOptions } from "./stream.ts";
+
+/** Every operation as a method; parameters in order, then one object of options, which also takes those left out. */
+export interface Operations {
+${text}
+}
+
+/** What the client has to know of an operation: its parameters in order and, for a stream, what identifies an item. */
+export interface Signature {
+  readonly params: readonly string[];
+  readonly identity?: readonly string[] | null;
+}
+
+/** The signatures of all operations, by method. */
+export const signatures = {
+${table.join("\n")}
+} as const satisfies Record<keyof Operations, Signature>;
+`;
+}
+
+function documentation(operation: Operation, params: [string, TSchema][]): string {
+  const lines = [operation.about];
+  for (const [param, schema] of params) {
+    const { description } = schema as JsonSchema;
+    if (description) lines.push(`@param ${methodName(param)} ${description}`);
+  }
+  if (operation.errors?.length) lines.push(`@throws CacheError ${operation.errors.join(", ")}`);
+  if (operation.mirrors) lines.push(`Mirrors \`fullon_cache\`'s ${operation.mirrors}.`);
+  return ["  /**", ...lines.map((line) => `   * ${line}`), "   */"].join("\n");
+}

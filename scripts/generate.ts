@@ -1,0 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { generatedFiles } from "./generated-files.ts";
+
+// Writes everything that is made from the declarations; a test holds that it is up to date.
+for (const [path, text] of await generatedFiles()) await writeFile(path, text);

@@ -1,0 +1,16 @@
+/** Where a command reads from and writes to; a process has one, a test brings its own. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  out(line: string): void;
+  error(line: string): void;
+  /** Aborted when the command is to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when the command is to end. */
+export function untilEnd({ signal }: Terminal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,73 @@
+/** Values in, taken one by one: at most one waits per key, or, for values without a key, a bounded number. */
+export class Inbox<Value> implements AsyncIterator<Value, undefined> {
+  readonly #limit: number;
+  readonly #values = new Map<string | symbol, Value>();
+  readonly #takers: { resolve(result: IteratorResult<Value, undefined>): void; reject(error: unknown): void }[] = [];
+  #end: { readonly error?: unknown } | undefined;
+
+  /** @param limit how many values without a key wait at most; the oldest give way */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** How many values wait. */
+  get size(): number {
+    return this.#values.size;
+  }
+
+  /** Puts a value in. One that waits under the same key gives way. */
+  put(value: Value, key: string | symbol = Symbol()): void {
+    if (this.#end) return;
+    const taker = this.#takers.shift();
+    if (taker) {
+      taker.resolve({ done: false, value });
+      return;
+    }
+    // Deleted first, so that values stay in the order in which they came.
+    this.#values.delete(key);
+    this.#values.set(key, value);
+    if (typeof key === "symbol" && this.#values.size > this.#limit) this.#dropOldest();
+  }
+
+  /** No more values come; those that wait can still be taken, then the error, if there is one, is thrown once. */
+  end(failure: { readonly error?: unknown } = {}): void {
+    if (this.#end) return;
+    this.#end = failure;
+    for (const taker of this.#takers.splice(0)) this.#finish(taker);
+  }
+
+  /** Takes the oldest value, or waits for one. */
+  next(): Promise<IteratorResult<Value, undefined>> {
+    for (const [key, value] of this.#values) {
+      this.#values.delete(key);
+      return Promise.resolve({ done: false, value });
+    }
+    return new Promise((resolve, reject) => {
+      const taker = { resolve, reject };
+      if (this.#end) this.#finish(taker);
+      else this.#takers.push(taker);
+    });
+  }
+
+  /** Ends it and throws away what waits. */
+  return(): Promise<IteratorResult<Value, undefined>> {
+    this.#values.clear();
+    this.end();
+    this.#end = {};
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  #finish(taker: { resolve(result: IteratorResult<Value, undefined>): void; reject(error: unknown): void }): void {
+    if (this.#end && "error" in this.#end) {
+      taker.reject(this.#end.error);
+      this.#end = {};
+    } else taker.resolve({ done: true, value: undefined });
+  }
+
+  #dropOldest(): void {
+    for (const key of this.#values.keys()) {
+      this.#values.delete(key);
+      return;
+    }
+  }
+}

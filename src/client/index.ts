@@ -1,0 +1,16 @@
+export type { Balance, CurrencyBalance, Position } from "../operations/accounts.ts";
+export type { Block, Bot, Opening } from "../operations/bots.ts";
+export type { GatewaySummary, Pong, RedisState, ServerInfo, StreamSummary } from "../operations/gateway.ts";
+export type { Bar, BarUpdate } from "../operations/ohlcv.ts";
+export type { Order, OrderQueue } from "../operations/orders.ts";
+export type { Process, ProcessHealth, SystemHealth } from "../operations/processes.ts";
+export type { Ticker } from "../operations/tickers.ts";
+export type { Trade, TradeStatus } from "../operations/trades.ts";
+export { CacheError, type ErrorCode, type ErrorDetails } from "../protocol/errors.ts";
+export type { Update, UpdateEnvelope } from "../protocol/frames.ts";
+export type { ConnectionStatus, WebSocketClass, WebSocketLike } from "./link.ts";
+export { type Merged, merge, type Sources } from "./merge.ts";
+export type { Operations } from "./operations.ts";
+export type { CallOptions } from "./session.ts";
+export type { Stream, StreamOptions, StreamState } from "./stream.ts";
+export { type CacheClient, type ClientOptions, fullonCacheApi } from "./websocket-client.ts";

@@ -1,0 +1,179 @@
+import { CacheError, mayReconnect } from "../protocol/errors.ts";
+
+/** How the connection is doing. */
+export type ConnectionStatus =
+  | { readonly state: "connecting"; readonly attempt: number }
+  | { readonly state: "open" }
+  | { readonly state: "waiting"; readonly attempt: number; readonly delayMs: number; readonly reason: CacheError }
+  | { readonly state: "closed"; readonly reason?: CacheError };
+
+/** What this library needs of a WebSocket; browsers, Node, Deno, Bun and the `ws` package have it. */
+export interface WebSocketLike {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onerror: ((event: never) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  send(text: string): void;
+  close(code?: number): void;
+}
+
+/** A WebSocket class. */
+export type WebSocketClass = new (url: string) => WebSocketLike;
+
+/** How a link behaves; all times in milliseconds. */
+export interface LinkOptions {
+  readonly WebSocket: WebSocketClass;
+  readonly connectTimeoutMs: number;
+  /** The upper bound of the pause before a new attempt. */
+  readonly maxBackoffMs: number;
+  /** Silence after which the server is asked for a sign of life; twice as much, and the connection is taken for dead. */
+  readonly silenceMs: number;
+}
+
+/** What a link tells. */
+export interface LinkEvents {
+  opened(): void;
+  received(text: string): void;
+  /** Asks for a sign of life: whatever comes is one. */
+  silent(): void;
+  status(status: ConnectionStatus): void;
+}
+
+const firstBackoffMs = 200;
+// A connection that ended sooner than this was not worth much: the next pause is longer, not short again.
+const steadyMs = 5_000;
+
+/** One socket that comes back: reconnects with full jitter, and finds out by itself when the other end is dead. */
+export class Link {
+  readonly #url: string;
+  readonly #options: LinkOptions;
+  readonly #events: LinkEvents;
+  #socket: WebSocketLike | undefined;
+  #attempt = 0;
+  #openedAt = Number.POSITIVE_INFINITY;
+  #lastHeard = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pulse: ReturnType<typeof setInterval> | undefined;
+  #status: ConnectionStatus = { state: "connecting", attempt: 0 };
+
+  constructor(url: string, options: LinkOptions, events: LinkEvents) {
+    this.#url = url;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** How it is doing now. */
+  get status(): ConnectionStatus {
+    return this.#status;
+  }
+
+  /** Connects. */
+  open(): void {
+    this.#tell({ state: "connecting", attempt: ++this.#attempt });
+    let socket: WebSocketLike;
+    try {
+      socket = new this.#options.WebSocket(this.#url);
+    } catch (cause) {
+      // A URL that no socket can be made of will not become a better one.
+      this.close(new CacheError("CONNECTION_FAILED", `${this.#url} is not a WebSocket URL`, { cause }));
+      return;
+    }
+    this.#socket = socket;
+    let cause: unknown;
+    socket.onopen = () => this.#opened();
+    socket.onmessage = ({ data }) => {
+      this.#lastHeard = Date.now();
+      if (typeof data === "string") this.#events.received(data);
+    };
+    socket.onerror = (event) => {
+      cause = (event as { error?: unknown }).error;
+    };
+    socket.onclose = ({ code, reason }) => this.#lost(code, reason, cause);
+    this.#timer = unref(
+      setTimeout(
+        () => this.#abandon(`no connection within ${this.#options.connectTimeoutMs} ms`),
+        this.#options.connectTimeoutMs,
+      ),
+    );
+  }
+
+  /** Sends text, if the connection is open. */
+  send(text: string): boolean {
+    if (this.#status.state !== "open") return false;
+    this.#socket?.send(text);
+    return true;
+  }
+
+  /** Ends it for good. */
+  close(reason?: CacheError): void {
+    if (this.#status.state === "closed") return;
+    this.#detach()?.close(1000);
+    this.#tell(reason ? { state: "closed", reason } : { state: "closed" });
+  }
+
+  #opened(): void {
+    clearTimeout(this.#timer);
+    this.#openedAt = this.#lastHeard = Date.now();
+    const { silenceMs } = this.#options;
+    this.#pulse = unref(
+      setInterval(() => {
+        const silence = Date.now() - this.#lastHeard;
+        if (silence >= 2 * silenceMs) this.#abandon(`nothing was heard for ${Math.round(silence / 1000)} s`);
+        else if (silence >= silenceMs) this.#events.silent();
+      }, silenceMs / 2),
+    );
+    this.#tell({ state: "open" });
+    this.#events.opened();
+  }
+
+  /** Gives up a socket that may never say that it is closed. */
+  #abandon(why: string): void {
+    const socket = this.#detach();
+    socket?.close();
+    this.#retry(new CacheError("CONNECTION_FAILED", `the connection to ${this.#url} is dead: ${why}`));
+  }
+
+  #lost(code: number, reason: string, cause: unknown): void {
+    const wasOpen = this.#status.state === "open";
+    this.#detach();
+    const what = wasOpen ? "was closed" : "could not be made";
+    const why = reason === "" ? `code ${code}` : `code ${code}, ${reason}`;
+    const message = `the connection to ${this.#url} ${what} (${why}${cause instanceof Error ? `: ${cause.message}` : ""})`;
+    const error = new CacheError(wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED", message, { cause });
+    if (mayReconnect(code)) this.#retry(error);
+    else this.close(error);
+  }
+
+  #retry(reason: CacheError): void {
+    if (Date.now() - this.#openedAt > steadyMs) this.#attempt = 0;
+    this.#openedAt = Number.POSITIVE_INFINITY;
+    // Full jitter: clients that lost the same server do not come back in step.
+    const delayMs = Math.random() * Math.min(this.#options.maxBackoffMs, firstBackoffMs * 2 ** this.#attempt);
+    this.#tell({ state: "waiting", attempt: this.#attempt, delayMs, reason });
+    if (this.#status.state === "waiting") this.#timer = setTimeout(() => this.open(), delayMs);
+  }
+
+  #detach(): WebSocketLike | undefined {
+    clearTimeout(this.#timer);
+    clearInterval(this.#pulse);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket) {
+      // Without a listener for errors the ws package would throw the next one at the process.
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.onerror = () => {};
+    }
+    return socket;
+  }
+
+  #tell(status: ConnectionStatus): void {
+    this.#status = status;
+    this.#events.status(status);
+  }
+}
+
+/** A timer that does not keep a Node process alive; browsers know no such thing. */
+function unref<Timer>(timer: Timer): Timer {
+  (timer as { unref?: () => void }).unref?.();
+  return timer;
+}

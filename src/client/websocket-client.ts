@@ -1,0 +1,183 @@
+import { CacheError } from "../protocol/errors.ts";
+import { methodName, wireName } from "../protocol/names.ts";
+import { at, callSite } from "./call-site.ts";
+import type { ConnectionStatus, WebSocketClass } from "./link.ts";
+import { type Operations, type Signature, signatures } from "./operations.ts";
+import { type CallOptions, Session } from "./session.ts";
+import { Stream } from "./stream.ts";
+
+/** How a client behaves; all times in milliseconds. */
+export interface ClientOptions {
+  /** How long a call waits for its answer, reconnecting included; 10,000 unless told. */
+  readonly timeoutMs?: number;
+  /** How long an attempt to connect may take; 10,000 unless told. */
+  readonly connectTimeoutMs?: number;
+  /** The upper bound of the pause before connecting again, which is random below it; 30,000 unless told. */
+  readonly maxBackoffMs?: number;
+  /** Silence after which the gateway is asked for a sign of life; 10,000 unless told. After twice as much the connection is given up. */
+  readonly silenceMs?: number;
+  /** How many events (trades) wait for a slow reader before the oldest are dropped and counted; 10,000 unless told. */
+  readonly bufferSize?: number;
+  /** Keep trying when the first attempt to connect fails, instead of throwing. */
+  readonly waitOnFirstConnect?: boolean;
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal;
+  /** The WebSocket class to use; the global one, else that of the `ws` package, unless told. */
+  readonly WebSocket?: WebSocketClass;
+}
+
+/** A connection to the gateway, with a method for every operation. */
+export interface CacheClient extends Operations, AsyncDisposable {
+  /** Where the gateway is. */
+  readonly url: string;
+  /** How many updates came so far; `ping()` tells how many were sent on the present connection. */
+  readonly updatesReceived: number;
+  /** How the connection is doing, as values: the present state first, then every change; ends when it is closed. */
+  status(): AsyncIterableIterator<ConnectionStatus, undefined>;
+  /** Resolves when the connection has ended for good, with the reason if it was not `close()`. */
+  closed(): Promise<CacheError | undefined>;
+  /** Ends everything: streams end, calls that wait fail with CONNECTION_CLOSED. */
+  close(): Promise<void>;
+}
+
+type Arguments = readonly unknown[];
+
+interface Options extends CallOptions {
+  readonly [name: string]: unknown;
+}
+
+function isOptions(value: unknown): value is Options {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Parameters by their names on the wire, from positional arguments and then one object of options. */
+function parametersOf(signature: Signature, given: Arguments): { params: Record<string, unknown>; options: Options } {
+  const last = given.at(-1);
+  const options = isOptions(last) ? last : {};
+  const positional = isOptions(last) ? given.slice(0, -1) : given;
+  const params = Object.fromEntries(
+    signature.params.map((name, at) => [name, positional[at] ?? options[methodName(name)]]),
+  );
+  return { params, options };
+}
+
+async function webSocketClass(): Promise<WebSocketClass> {
+  const known = (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+  return known ?? ((await import("ws")).WebSocket as unknown as WebSocketClass);
+}
+
+/**
+ * Connects to the gateway; resolves when it can be asked. From then on the connection heals itself: what is unanswered is
+ * asked again, streams go on with a fresh snapshot.
+ *
+ * @param url where the gateway is, as `ws://…` or `wss://…`
+ * @throws CacheError CONNECTION_FAILED: the gateway cannot be reached (unless `waitOnFirstConnect`)
+ *
+ * @example
+ * await using cache = await fullonCacheApi("ws://localhost:8765");
+ * for await (const ticker of cache.streamTickers("binance", ["BTC/USDT"])) console.log(ticker.price);
+ */
+export async function fullonCacheApi(url = "ws://localhost:8765", options: ClientOptions = {}): Promise<CacheClient> {
+  const { timeoutMs = 10_000, connectTimeoutMs = 10_000, maxBackoffMs = 30_000, silenceMs = 10_000 } = options;
+  const { bufferSize = 10_000, waitOnFirstConnect = false, signal } = options;
+  const site = callSite(fullonCacheApi);
+  signal?.throwIfAborted();
+  const WebSocket = options.WebSocket ?? (await webSocketClass());
+  const session = new Session(url, { WebSocket, timeoutMs, connectTimeoutMs, maxBackoffMs, silenceMs });
+  await connected(session, waitOnFirstConnect, signal, site);
+  return Object.assign(new Client(url, session), methodsOf(session, bufferSize));
+}
+
+async function connected(
+  session: Session,
+  patient: boolean,
+  signal: AbortSignal | undefined,
+  site: Error,
+): Promise<void> {
+  const abort = () => session.close();
+  signal?.addEventListener("abort", abort);
+  const states = session.watch();
+  try {
+    session.open();
+    for (;;) {
+      const { value: status } = await states.next();
+      signal?.throwIfAborted();
+      if (status?.state === "open") return;
+      const failed =
+        status?.state === "closed" || (status?.state === "waiting" && !patient) ? status.reason : undefined;
+      if (!failed) continue;
+      session.close();
+      const message = `${failed.message}. Is the gateway running? Start one with: npx fullon-cache-api serve`;
+      throw at(site, new CacheError("CONNECTION_FAILED", message, { cause: failed.cause }));
+    }
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    session.unwatch(states);
+  }
+}
+
+/** A method for every operation. */
+function methodsOf(session: Session, bufferSize: number): Operations {
+  const methods = Object.entries(signatures).map(([name, signature]: [string, Signature]) => {
+    const operation = wireName(name);
+    const method = (...given: Arguments): unknown => {
+      const { params, options } = parametersOf(signature, given);
+      const site = callSite(method);
+      const { identity } = signature;
+      if (identity === undefined) return session.call(operation, params, options, site);
+      const request = { operation, params: { ...params, interval_ms: options["intervalMs"] }, identity };
+      return new Stream(session.stream(request, bufferSize, site), options.signal);
+    };
+    return [name, method];
+  });
+  return Object.fromEntries(methods) as Operations;
+}
+
+/** What a client can do besides asking. */
+class Client implements Omit<CacheClient, keyof Operations> {
+  readonly url: string;
+  readonly #session: Session;
+  readonly #closed: Promise<CacheError | undefined>;
+
+  constructor(url: string, session: Session) {
+    this.url = url;
+    this.#session = session;
+    this.#closed = this.#untilClosed();
+  }
+
+  get updatesReceived(): number {
+    return this.#session.updatesReceived;
+  }
+
+  status(): AsyncIterableIterator<ConnectionStatus, undefined> {
+    const session = this.#session;
+    const inbox = session.watch();
+    return {
+      next: () => inbox.next(),
+      return: () => {
+        session.unwatch(inbox);
+        return inbox.return();
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  closed(): Promise<CacheError | undefined> {
+    return this.#closed;
+  }
+
+  async close(): Promise<void> {
+    this.#session.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#session.close();
+  }
+
+  async #untilClosed(): Promise<CacheError | undefined> {
+    for await (const status of this.status()) if (status.state === "closed") return status.reason;
+    return undefined;
+  }
+}
