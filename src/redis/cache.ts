@@ -51,7 +51,8 @@ export class RedisCache implements Cache {
     let asked = this.#asked.get(key);
     if (!asked) {
       const fields = new Set<string>();
-      const texts = Promise.resolve().then(() => this.#fields(key, fields));
+      // At the end of the turn, not of the callback: topics that check themselves on the same second come in many callbacks.
+      const texts = new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#fields(key, fields));
       asked = { fields, texts };
       this.#asked.set(key, asked);
     }

@@ -44,8 +44,10 @@ export interface TopicContext {
 
 // A topic spends at most a tenth of its time reading.
 const restPerRead = 9;
-// Where a channel brings the values, a written key is only a reason to check them, now and then and all at once.
-const doubtMs = 1_000;
+// Where a channel brings the values, a written key is only a reason to check them: after the message had time to come,
+// and where writes do not cease, all topics at once on every full second, so that their reads are one.
+const doubtMs = 10;
+const doubtEveryMs = 1_000;
 const maxRetryMs = 30_000;
 
 /** The members of an update that its data brings, as text without the braces. */
@@ -78,6 +80,7 @@ export class Topic {
   // What the next look has to look at: some keys, or (undefined) everything.
   #stale: { keys: Set<string> | undefined } | undefined;
   #looking = false;
+  #lookedAt = 0;
   #restUntil = 0;
   #retryMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -112,6 +115,7 @@ export class Topic {
   /** Watches and looks for the first time. @throws CacheError what the read throws */
   async open(): Promise<void> {
     await this.#context.redis.watch(this.#feed.watch, this);
+    if (!this.#context.redis.state.connected) throw new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached");
     await this.#look();
     this.#opened = true;
     if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
@@ -185,11 +189,12 @@ export class Topic {
 
   #schedule(doubt = false): void {
     if (!this.#opened || this.#closed || this.#looking) return;
-    const now = Date.now();
-    const rest = Math.max(0, this.#restUntil - performance.now());
-    const wait = Math.max(rest, doubt ? doubtMs - (now % doubtMs) : 0);
     // A doubt can wait; what is known to have changed cannot.
     if (this.#timer && doubt) return;
+    const now = performance.now();
+    const quiet = now - this.#lookedAt > doubtEveryMs;
+    const settle = quiet ? doubtMs : doubtEveryMs - (Date.now() % doubtEveryMs);
+    const wait = Math.max(0, this.#restUntil - now, doubt ? settle : 0);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (wait === 0) void this.#lookAgain();
@@ -223,12 +228,13 @@ export class Topic {
       if (this.#closed) return;
       this.#apply(changes);
       this.#retryMs = 0;
-      if (this.#status.state !== "live") this.#tell(this.#liveStatus());
+      // A read may succeed while the other connection, which tells what changes, is not back yet.
+      if (this.#status.state !== "live" && this.#context.redis.state.connected) this.#tell(this.#liveStatus());
       if (doubt) this.#stale ??= { keys: undefined };
     } finally {
       this.#looking = false;
-      const end = performance.now();
-      this.#restUntil = end + restPerRead * (end - start);
+      this.#lookedAt = performance.now();
+      this.#restUntil = this.#lookedAt + restPerRead * (this.#lookedAt - start);
     }
     this.#wait();
   }
