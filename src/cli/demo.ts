@@ -1,11 +1,15 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { merge } from "../client/merge.ts";
-import { fullonCacheApi } from "../client/websocket-client.ts";
+import { type CacheClient, fullonCacheApi } from "../client/websocket-client.ts";
 import { startMarket } from "../demo/market.ts";
 import { startRedisServer } from "../demo/redis-server.ts";
-import type { Ticker } from "../operations/tickers.ts";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
-import { flagHelp, readFlags, settingsFor } from "./flags.ts";
-import { type Terminal, untilEnd } from "./terminal.ts";
+import { flagHelp, namesRedis, readFlags, settingsFor } from "./flags.ts";
+import type { Terminal } from "./terminal.ts";
+import { TickerLines } from "./ticker-lines.ts";
+
+/** A price that moves more often than this is shown no more often: lines are to be read. */
+const intervalMs = 1_000;
 
 /**
  * Shows everything at work: a private Redis with a simulated market, the gateway, and live tickers read back through the
@@ -19,41 +23,42 @@ export async function demo(args: readonly string[], terminal: Terminal): Promise
   fullon-cache-api demo
   fullon-cache-api demo --redis-url redis://localhost:6379    serves that Redis instead, writing nothing to it
 
-Settings:
+Settings, as flags or in the environment or in .env; which Redis it is, only as flags:
 ${flagHelp()}`);
     return;
   }
   const quiet = { "log-level": "warn", "log-format": "text", ...flags.given };
   const settings = settingsFor({ ...flags, given: quiet }, terminal);
-  const given = flags.given["redis-url"];
-  await using redis = given === undefined ? await startRedisServer() : undefined;
+  await using redis = namesRedis(flags) ? undefined : await startRedisServer();
+  await using server = new CacheWebSocketServer({ ...settings, redisUrl: redis?.url ?? settings.redisUrl });
+  await server.start();
   await using _market = redis && (await startMarket(redis.url));
   if (redis) terminal.out(`a private Redis with a simulated market: ${redis.url}`);
-  await using server = new CacheWebSocketServer({ ...settings, redisUrl: redis?.url ?? given });
-  await server.start();
   terminal.out(`listening on ${server.url}`);
   await using cache = await fullonCacheApi(server.url);
-  const exchanges = await cache.getExchanges();
-  if (exchanges.length === 0) {
-    terminal.out("no exchange has tickers in this Redis yet; Ctrl-C ends");
-    await untilEnd(terminal);
-    return;
-  }
-  terminal.out(`tickers of ${exchanges.join(", ")}, as they move; Ctrl-C ends`);
-  const streams = merge(Object.fromEntries(exchanges.map((exchange) => [exchange, cache.streamTickers(exchange)])));
-  terminal.signal.addEventListener("abort", () => void streams[Symbol.asyncDispose](), { once: true });
-  const last = new Map<string, number>();
-  for await (const [exchange, update] of streams) {
-    if (update.removed) continue;
-    const name = `${exchange} ${update.symbol}`;
-    terminal.out(line(name, update, last.get(name)));
-    if (update.price !== null) last.set(name, update.price);
-  }
+  await printTickers(cache, terminal);
 }
 
-function line(name: string, { price, bid, ask, timestamp }: Ticker, before: number | undefined): string {
-  const time = timestamp === null ? "--:--:--" : new Date(timestamp * 1000).toISOString().slice(11, 23);
-  const direction = before === undefined || price === null || price === before ? " " : price > before ? "▲" : "▼";
-  const spread = typeof bid === "number" && typeof ask === "number" ? `${bid} / ${ask}` : "";
-  return `${time}  ${name.padEnd(24)} ${direction} ${String(price).padStart(12)}   ${spread}`;
+async function printTickers(cache: CacheClient, { out, signal }: Terminal): Promise<void> {
+  const exchanges = await firstExchanges(cache, out, signal);
+  const lines = new TickerLines();
+  for (const exchange of exchanges) for (const ticker of await cache.getAllTickers(exchange)) lines.fit(ticker);
+  if (signal.aborted) return;
+  out(`the tickers of ${exchanges.join(", ")}, each at most once a second; Ctrl-C ends\n\n${lines.head}`);
+  await using tickers = merge(
+    Object.fromEntries(exchanges.map((exchange) => [exchange, cache.streamTickers(exchange, { intervalMs })])),
+  );
+  signal.addEventListener("abort", () => void tickers.return?.(), { once: true });
+  for await (const [, ticker] of tickers) if (!ticker.removed) out(lines.line(ticker));
+}
+
+/** The exchanges that have tickers; waits for the first, since a Redis of somebody else's may still be empty. */
+async function firstExchanges(cache: CacheClient, out: Terminal["out"], signal: AbortSignal): Promise<string[]> {
+  for (let attempt = 1; ; attempt++) {
+    const exchanges = await cache.getExchanges();
+    if (exchanges.length > 0 || signal.aborted) return exchanges;
+    if (attempt === 1) out("no exchange has tickers in this Redis yet: waiting for the first; Ctrl-C ends");
+    // Ctrl-C ends the wait, not the program by surprise.
+    await delay(intervalMs, undefined, { signal }).catch(() => {});
+  }
 }

@@ -26,17 +26,37 @@ export interface Flags {
 /** Reads the flags of a command that takes every setting. @throws SettingError an unknown flag, or one without a value */
 export function readFlags(args: readonly string[]): Flags {
   try {
-    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+    const { values } = parseArgs({ args: joined(args), options, strict: true, allowPositionals: false });
     const { help = false, ...given } = values as { help?: boolean } & Record<string, string | undefined>;
     return { help, given };
   } catch (error) {
-    throw new SettingError(`${(error as Error).message.split(". ")[0]}; --help lists the flags`);
+    // The rest of the message is advice that does not fit here; what was given may hold a password.
+    const [sentence = ""] = (error as Error).message.split(/\.\s/);
+    throw new SettingError(`${sentence.replace(/\/\/\S*@/, "//…@")}; --help lists the flags`);
   }
 }
 
+/** `--port -1` as `--port=-1`, so that it is refused for what it says and not for looking like a flag. */
+function joined(args: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const arg of args) {
+    const before = words.at(-1);
+    if (before?.startsWith("--") && !before.includes("=") && /^-\d/.test(arg)) words.splice(-1, 1, `${before}=${arg}`);
+    else words.push(arg);
+  }
+  return words;
+}
+
+/** Whether the flags say which Redis is meant. */
+export function namesRedis({ given }: Flags): boolean {
+  return (["redisUrl", "redisHost", "redisPort", "redisDb"] as const).some((name) => given[flagOf(name)] !== undefined);
+}
+
 /** The settings that hold for a command: flags, then environment, then `.env`, then defaults. @throws SettingError */
-export function settingsFor({ given }: Flags, { env }: Terminal): Settings {
-  return readSettings({ flags: given, env: { ...readEnvFile(), ...env } });
+export function settingsFor(flags: Flags, { env }: Terminal): Settings {
+  const { REDIS_URL, ...rest } = { ...readEnvFile(), ...env };
+  // A URL goes before the single parts, but not if it comes from further away than they do.
+  return readSettings({ flags: flags.given, env: namesRedis(flags) ? rest : { REDIS_URL, ...rest } });
 }
 
 /** The flags with what they mean, for `--help`. */

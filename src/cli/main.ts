@@ -9,7 +9,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     end.abort();
   });
 // Whoever read the output has gone.
-process.stdout.on("error", () => end.abort());
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => end.abort());
 
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,

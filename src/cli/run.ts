@@ -39,7 +39,7 @@ function explained(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   if (code === "EADDRINUSE")
-    return `port ${port} on ${address} is taken: choose another with --port, or 0 for a free one`;
+    return `port ${port} on ${address} is taken: choose another with --port or PORT; 0 takes a free one`;
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
     return `${error.message}: --host must be an address of this machine`;
   return error.message;

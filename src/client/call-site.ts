@@ -1,4 +1,4 @@
-import type { CacheError } from "../protocol/errors.ts";
+import { CacheError } from "../protocol/errors.ts";
 
 /** The line that calls a method of the client, kept until it is known whether the call fails. */
 export function callSite(method: unknown): Error {
@@ -8,9 +8,10 @@ export function callSite(method: unknown): Error {
   return site;
 }
 
-/** Makes an error point at the line of the caller, not at the socket on which its answer came. */
-export function at(site: Error, error: CacheError): CacheError {
+/** The same error for one caller: it points at the caller's line, not at the socket on which the answer came. */
+export function at(site: Error, { code, message, details, cause }: CacheError): CacheError {
+  const error = new CacheError(code, message, { details, cause });
   const lines = (site.stack ?? "").split("\n").filter((line) => !/^Error\b/.test(line));
-  error.stack = [`${error.name}: ${error.message}`, ...lines].join("\n");
+  error.stack = [`${error.name}: ${message}`, ...lines].join("\n");
   return error;
 }

@@ -1,13 +1,18 @@
 /** Values in, taken one by one: at most one waits per key, or, for values without a key, a bounded number. */
 export class Inbox<Value> implements AsyncIterator<Value, undefined> {
   readonly #limit: number;
+  readonly #taken: (value: Value) => void;
   readonly #values = new Map<string | symbol, Value>();
   readonly #takers: { resolve(result: IteratorResult<Value, undefined>): void; reject(error: unknown): void }[] = [];
   #end: { readonly error?: unknown } | undefined;
 
-  /** @param limit how many values without a key wait at most; the oldest give way */
-  constructor(limit: number) {
+  /**
+   * @param limit how many values without a key wait at most; the oldest give way
+   * @param taken hears of every value in the moment in which it is given away, before the next can come in
+   */
+  constructor(limit: number, taken: (value: Value) => void = () => {}) {
     this.#limit = limit;
+    this.#taken = taken;
   }
 
   /** How many values wait. */
@@ -20,6 +25,7 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
     if (this.#end) return;
     const taker = this.#takers.shift();
     if (taker) {
+      this.#taken(value);
       taker.resolve({ done: false, value });
       return;
     }
@@ -27,6 +33,16 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
     this.#values.delete(key);
     this.#values.set(key, value);
     if (typeof key === "symbol" && this.#values.size > this.#limit) this.#dropOldest();
+  }
+
+  /** Throws away what waits under a key. */
+  delete(key: string): void {
+    this.#values.delete(key);
+  }
+
+  /** Throws away what waits and fits. */
+  discard(fits: (value: Value) => boolean): void {
+    for (const [key, value] of this.#values) if (fits(value)) this.#values.delete(key);
   }
 
   /** No more values come; those that wait can still be taken, then the error, if there is one, is thrown once. */
@@ -40,6 +56,7 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
   next(): Promise<IteratorResult<Value, undefined>> {
     for (const [key, value] of this.#values) {
       this.#values.delete(key);
+      this.#taken(value);
       return Promise.resolve({ done: false, value });
     }
     return new Promise((resolve, reject) => {

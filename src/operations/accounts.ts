@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
-import { decodeObject, isObject, number, type Stored, seconds, Unreadable, without } from "../redis/values.ts";
+import { decodeObject, isObject, number, type Stored, seconds, without } from "../redis/values.ts";
 import type { Account } from "./account-map.ts";
 import { type Feed, items, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Name, Open, Text, Timestamp } from "./fields.ts";
@@ -50,8 +50,10 @@ function currencyBalance(stored: unknown): CurrencyBalance {
   return { ...extra, total, available, reserved };
 }
 
-function balance(userId: string, account: Account, stored: Stored): Balance {
-  const currencies = Object.entries(stored).filter(([name]) => name !== "date");
+function balance(userId: string, account: Account, stored: Stored, currency: string | undefined): Balance {
+  const currencies = Object.entries(stored).filter(
+    ([name]) => name !== "date" && (currency === undefined || name === currency),
+  );
   return {
     user_id: userId,
     exchange: account.exchange,
@@ -61,8 +63,7 @@ function balance(userId: string, account: Account, stored: Stored): Balance {
   };
 }
 
-function position(userId: string, account: Account, symbol: string, stored: unknown, since: number | null): Position {
-  if (!isObject(stored)) throw new Unreadable(`the position of ${symbol} is not an object`);
+function position(userId: string, account: Account, symbol: string, stored: Stored): Position {
   return {
     ...stored,
     user_id: userId,
@@ -72,7 +73,7 @@ function position(userId: string, account: Account, symbol: string, stored: unkn
     price: number(stored["price"]),
     cost: number(stored["cost"]),
     fee: number(stored["fee"]),
-    timestamp: seconds(stored["timestamp"]) ?? since,
+    timestamp: seconds(stored["timestamp"]),
   };
 }
 
@@ -83,17 +84,17 @@ async function positionTexts({ cache }: Reading, exId: string): Promise<Map<stri
   const text = await cache.hget(positionsKey, exId);
   if (text === null) return new Map();
   return decodeObject({ key: positionsKey, field: exId }, text, (stored) => {
-    const { timestamp } = stored;
     const members = Object.entries(stored).filter(([name, value]) => name !== "timestamp" || isObject(value));
-    return new Map(members.map(([symbol, value]) => [symbol, JSON.stringify([value, timestamp])]));
+    // The time of the whole account stands in where a position has none of its own; elsewhere it must not make it differ.
+    const timed = (value: unknown) =>
+      isObject(value) && seconds(value["timestamp"]) === null ? { ...value, timestamp: stored["timestamp"] } : value;
+    return new Map(members.map(([symbol, value]) => [symbol, JSON.stringify(timed(value))]));
   });
 }
 
 function readPosition(userId: string, account: Account, symbol: string, text: string): Position {
-  return decodeObject({ key: positionsKey, field: account.exId }, `{"it":${text}}`, ({ it }) => {
-    const [stored, timestamp] = it as [unknown, unknown];
-    return position(userId, account, symbol, stored, seconds(timestamp));
-  });
+  const place = { key: positionsKey, field: account.exId };
+  return decodeObject(place, text, (stored) => position(userId, account, symbol, stored));
 }
 
 function positionsOf(userId: string, account: Account): Feed {
@@ -129,13 +130,12 @@ export const accounts = domain({
       const where = account.exchange === null ? "" : ` on ${account.exchange}`;
       const text = await reading.cache.hget("accounts", account.exId);
       if (text === null) throw new CacheError("BALANCE_NOT_FOUND", `no balance for user ${userId}${where}`);
-      const whole = decodeObject({ key: "accounts", field: account.exId }, text, (stored) =>
-        balance(userId, account, stored),
+      const found = decodeObject({ key: "accounts", field: account.exId }, text, (stored) =>
+        balance(userId, account, stored, currency),
       );
-      if (currency === undefined) return whole;
-      const one = Object.hasOwn(whole.balances, currency) ? whole.balances[currency] : undefined;
-      if (!one) throw new CacheError("BALANCE_NOT_FOUND", `user ${userId} holds no ${currency}${where}`);
-      return { ...whole, balances: Object.fromEntries([[currency, one]]) };
+      if (currency !== undefined && !Object.hasOwn(found.balances, currency))
+        throw new CacheError("BALANCE_NOT_FOUND", `user ${userId} holds no ${currency}${where}`);
+      return found;
     },
   }),
 

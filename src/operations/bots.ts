@@ -8,7 +8,9 @@ import { domain, liveQuery, query, topicName } from "./operation.ts";
 /** What one bot says of itself. */
 export const Bot = Open("Bot", {
   bot_id: Type.String(),
-  status: Type.String({ description: "what its feeds have in common; error if one has failed; unknown if none says" }),
+  status: Type.String({
+    description: "error if a feed has failed, running if one runs, else what they have in common, mixed, or unknown",
+  }),
   feeds: Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()), { description: "by name" }),
   timestamp: Timestamp,
 });

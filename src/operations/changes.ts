@@ -65,6 +65,17 @@ export function readable<K, V>(
   return values;
 }
 
+/** What a read of one among many gives; `nothing` where what is there cannot be read, which is reported. */
+export async function orNothing<T>(reading: Reading, read: Promise<T>, nothing: T): Promise<T> {
+  try {
+    return await read;
+  } catch (error) {
+    if (!(error instanceof CacheError) || error.code !== "DATA_CORRUPT") throw error;
+    reading.corrupt(error);
+    return nothing;
+  }
+}
+
 /** How to keep a set of items true: where their texts come from and what each text means. */
 export interface Items {
   readonly watch: Watch;
@@ -169,6 +180,9 @@ export interface Growth {
   readonly restarted: boolean;
 }
 
+const noTail: Tail = { length: 0, last: [] };
+const noGrowth: Growth = { tail: noTail, added: [], restarted: false };
+
 // Enough to recognise a place in a list; one entry alone may stand there twice.
 const remembered = 16;
 const firstWindow = 1_000;
@@ -200,7 +214,9 @@ export async function growth(cache: Cache, key: string, known?: Tail): Promise<G
       };
   }
   for (let size = known?.length === 0 ? largestWindow : firstWindow; ; size = largestWindow) {
-    const [length, window] = await Promise.all([cache.llen(key), cache.lrange(key, -size, -1)]);
+    const window = await cache.lrange(key, -size, -1);
+    // Asked for only where the window does not tell: between two commands the list may change.
+    const length = window.length < size ? window.length : await cache.llen(key);
     const tail = { length, last: window.slice(-remembered) };
     const end = known ? endOf(known.last, window) : -1;
     if (end >= 0) return { tail, added: window.slice(end), restarted: false };
@@ -210,6 +226,7 @@ export async function growth(cache: Cache, key: string, known?: Tail): Promise<G
 
 /** How to follow lists to whose end events are pushed. */
 export interface Events {
+  /** Of keys, or of families: then a list that cannot be read is left out, as one among many. */
   readonly watch: Watch;
   /** The lists to follow. */
   keys(reading: Reading): Promise<readonly string[]>;
@@ -222,6 +239,9 @@ export interface Events {
 /** Tells every event once, in the order of its list. Lists may be drained by others at any time. */
 export function events(source: Events): Feed {
   const tails = new Map<string, Tail>();
+  const isOneOfMany = source.watch.families !== undefined;
+  // Outlives a look that fails half-way: what it had read already will not be read again.
+  let found: Change[] = [];
   let first = true;
   let sequence = 0;
   return {
@@ -230,13 +250,9 @@ export function events(source: Events): Feed {
       const keys = stale
         ? [...stale].filter(source.follows)
         : new Set([...(await source.keys(reading)), ...tails.keys()]);
-      const changes: Change[] = [];
       for (const key of keys) {
-        const { tail, added } = await growth(
-          reading.cache,
-          key,
-          tails.get(key) ?? (first ? undefined : { length: 0, last: [] }),
-        );
+        const read = growth(reading.cache, key, tails.get(key) ?? (first ? undefined : noTail));
+        const { tail, added } = isOneOfMany ? await orNothing(reading, read, noGrowth) : await read;
         if (tail.length > 0) tails.set(key, tail);
         else tails.delete(key);
         for (const value of readable(
@@ -244,9 +260,11 @@ export function events(source: Events): Feed {
           added.map((text) => [key, text] as const),
           source.event,
         ))
-          changes.push({ id: String(sequence++), value });
+          found.push({ id: String(sequence++), value });
       }
       first = false;
+      const changes = found;
+      found = [];
       return { changes };
     },
   };

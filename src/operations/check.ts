@@ -50,7 +50,7 @@ export function compileCheck(params: Readonly<Record<string, TSchema>>): Check {
         if (Type.IsOptional(schema)) continue;
         return { path: `params.${name}`, message: `parameter ${name} is missing: it must be ${allowed(schema)}` };
       }
-      const fault = validator.Errors(value).find((error) => error.instancePath.startsWith(`/${name}`));
+      const fault = validator.Errors(value).find((error) => error.instancePath.split("/")[1] === name);
       if (fault) {
         const path = `params${fault.instancePath.replaceAll("/", ".")}`;
         return { path, message: `parameter ${name} must be ${allowed(schema)}` };

@@ -13,8 +13,11 @@ export const TradingSymbol = name("the symbol, for example BTC/USDT");
 /** Any other name. */
 export const Name = name;
 
+// Beyond these a number has been rounded on its way here, and names something else than was meant.
+const ExactInteger = Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER });
+
 /** An id: text or an integer; both name the same thing. */
-export const Id = (about: string) => Type.Union([name(about), Type.Integer()], { description: about });
+export const Id = (about: string) => Type.Union([name(about), ExactInteger], { description: about });
 
 /** A number, or null where Redis holds none (missing, null, NaN). */
 export const Amount = (about: string) => Type.Union([Type.Number(), Type.Null()], { description: about });

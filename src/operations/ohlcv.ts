@@ -35,14 +35,13 @@ export type BarUpdate = Static<typeof BarUpdate>;
 const Timeframe = Name("the timeframe, for example 1m");
 const longestList = 10_000;
 const defaultCount = 100;
-const followed = 1_000;
 
 const keyOf = (symbol: string, timeframe: string) => `ohlcv:${symbol}:${timeframe}`;
 
 function readBar(key: string, raw: string): Bar {
   return decode({ key }, raw, (stored) => {
     if (!Array.isArray(stored) || stored.length < 6) throw new Unreadable("it is not a list of six numbers");
-    const timestamp = typeof stored[0] === "object" ? null : seconds(stored[0]);
+    const timestamp = seconds(stored[0]);
     if (timestamp === null) throw new Unreadable("its time cannot be read");
     const [open, high, low, close, volume] = stored.slice(1, 6).map(number);
     return [timestamp, open ?? null, high ?? null, low ?? null, close ?? null, volume ?? null];
@@ -67,18 +66,18 @@ async function newest(reading: Reading, key: string, count: number): Promise<Bar
 function barsOf(symbol: string, timeframe: string): Feed {
   const key = keyOf(symbol, timeframe);
   let tail: Tail | undefined;
-  let known = new Map<string, string>();
+  let known: readonly Bar[] = [];
   let restarted = false;
   return items({
     watch: { keys: [key] },
     async texts(reading) {
       const read = await growth(reading.cache, key, tail);
       ({ tail, restarted } = read);
-      const bars = readable(reading, read.added.entries(), (_at, raw) => readBar(key, raw));
-      const next = new Map(restarted ? [] : known);
-      for (const bar of bars) next.set(String(bar[0]), JSON.stringify(bar));
-      known = new Map([...next].slice(-followed));
-      return known;
+      const added = () => readable(reading, read.added.entries(), (_at, raw) => readBar(key, raw));
+      known = restarted
+        ? await newest(reading, key, defaultCount)
+        : latest([...known, ...added()]).slice(-defaultCount);
+      return new Map(known.map((bar) => [String(bar[0]), JSON.stringify(bar)]));
     },
     item(_id, raw) {
       const [timestamp, open, high, low, close, volume] = readBar(key, raw);
@@ -119,7 +118,7 @@ export const ohlcv = domain({
 
   /** The bars of one symbol and timeframe: the last hundred, then each new or changed one. */
   streamOhlcv: liveQuery({
-    about: "The bars of one symbol and timeframe: the last hundred, then each one that is new or changed.",
+    about: "The last hundred bars of one symbol and timeframe, then each of the last hundred that is new or changed.",
     mirrors: "OHLCVCache.get_latest_ohlcv_bars",
     reads: "LRANGE ohlcv:{symbol}:{timeframe}, from where the last look ended",
     params: { symbol: TradingSymbol, timeframe: Timeframe },

@@ -115,10 +115,7 @@ export function domain<const D extends { [N in keyof D]: N extends `stream${stri
   return declarations;
 }
 
-/** The name of a topic: its parts with `:` between them. A `:` in any part but the last is escaped, so no two meet. */
+/** The name of a topic: its parts with `:` between them. A `:` inside a part is escaped, so that no two names meet. */
 export function topicName(...parts: readonly string[]): string {
-  const last = parts.length - 1;
-  return parts
-    .map((part, at) => (at === last ? part : part.replace(/[%:]/g, (sign) => (sign === ":" ? "%3A" : "%25"))))
-    .join(":");
+  return parts.map((part) => part.replaceAll("%", "%25").replaceAll(":", "%3A")).join(":");
 }

@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, number, type Stored, seconds, text, without } from "../redis/values.ts";
-import { items, oneValue, readable } from "./changes.ts";
+import { items, oneValue, orNothing, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Name, Open, Text, Timestamp } from "./fields.ts";
 import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
 
@@ -97,14 +97,20 @@ export const orders = domain({
     params: { order_id: Id("the order"), exchange: Type.Optional(Exchange) },
     result: Order,
     errors: ["ORDER_NOT_FOUND", "DATA_CORRUPT"],
-    async read({ cache }, { order_id, exchange }) {
+    async read(reading, { order_id, exchange }) {
+      const { cache } = reading;
       const orderId = String(order_id);
       const prefix = keyOf("");
       const exchanges =
         exchange === undefined
           ? (await cache.scan("order_status:", "hash")).map((key) => key.slice(prefix.length)).sort()
           : [exchange];
-      const texts = await Promise.all(exchanges.map((name) => cache.hget(keyOf(name), orderId)));
+      const texts = await Promise.all(
+        exchanges.map((name) => {
+          const read = cache.hget(keyOf(name), orderId);
+          return exchange === undefined ? orNothing(reading, read, null) : read;
+        }),
+      );
       const found = exchanges.flatMap((name, at) => {
         const raw = texts[at];
         return typeof raw === "string" ? [{ name, raw }] : [];

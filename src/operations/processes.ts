@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, type Stored, seconds, text, without } from "../redis/values.ts";
-import { type Feed, oneValue, readable } from "./changes.ts";
+import { type Feed, oneValue, orNothing, readable } from "./changes.ts";
 import { Name, Open, Text, Timestamp } from "./fields.ts";
 import { GatewaySummary, RedisState } from "./gateway.ts";
 import { domain, liveQuery, query, type Reading } from "./operation.ts";
@@ -69,7 +69,7 @@ function seen(processId: string, raw: string): Seen {
   return decodeObject({ key: dataKey + processId }, raw, (stored) => ({
     ...stored,
     process_id: processId,
-    process_type: text(stored["process_type"]) ?? processId.slice(0, Math.max(0, processId.indexOf(":"))),
+    process_type: text(stored["process_type"]) ?? /^[^:]+(?=:)/.exec(processId)?.[0] ?? null,
     component: text(stored["component"]),
     status: text(stored["status"]),
     message: text(stored["message"]),
@@ -87,10 +87,15 @@ function aged(process: Seen, { now, staleAfter }: Reading): Process {
   };
 }
 
-/** The ids in the hashes of active processes; an entry there outlives its data. */
-async function activeIds({ cache }: Reading, types: readonly string[]): Promise<string[]> {
-  const hashes = await Promise.all(types.map((type) => cache.hgetall(activeKey + type)));
-  return [...new Set(hashes.flatMap((hash) => [...hash.keys()]))];
+/** The ids in the hash of a type's active processes; an entry there outlives its data. */
+async function activeIds({ cache }: Reading, type: string): Promise<string[]> {
+  return [...(await cache.hgetall(activeKey + type)).keys()];
+}
+
+/** The ids of the active processes of several types, by type. */
+async function activeIdsByType(reading: Reading, types: Iterable<string>): Promise<Map<string, string[]>> {
+  const found = [...types].map(async (type) => [type, await orNothing(reading, activeIds(reading, type), [])] as const);
+  return new Map(await Promise.all(found));
 }
 
 async function processTypes({ cache }: Reading): Promise<string[]> {
@@ -140,10 +145,13 @@ function processHealth(): Feed {
     const written = stale && [...stale];
     const types = written?.filter((key) => key.startsWith(activeKey)).map((key) => key.slice(activeKey.length));
     const ids = new Set(written?.filter((key) => key.startsWith(dataKey)).map((key) => key.slice(dataKey.length)));
-    for (const type of types ?? new Set([...(await processTypes(reading)), ...active.keys()])) {
-      const now = new Set(await activeIds(reading, [type]));
+    const found = await activeIdsByType(
+      reading,
+      types ?? new Set([...(await processTypes(reading)), ...active.keys()]),
+    );
+    for (const [type, now] of found) {
       for (const id of now) if (!stale || !active.get(type)?.has(id)) ids.add(id);
-      active.set(type, now);
+      active.set(type, new Set(now));
     }
     for (const id of ids) processes.delete(id);
     for (const one of await readSeen(reading, [...ids])) processes.set(one.process_id, one);
@@ -167,8 +175,11 @@ function processHealth(): Feed {
 }
 
 async function activeProcesses(reading: Reading, type?: string): Promise<Process[]> {
-  const ids = await activeIds(reading, type === undefined ? await processTypes(reading) : [type]);
-  return (await readSeen(reading, ids))
+  const ids =
+    type === undefined
+      ? [...(await activeIdsByType(reading, await processTypes(reading))).values()].flat()
+      : await activeIds(reading, type);
+  return (await readSeen(reading, [...new Set(ids)]))
     .map((one) => aged(one, reading))
     .sort((a, b) => (b.timestamp ?? 0) - (a.timestamp ?? 0));
 }

@@ -62,6 +62,7 @@ export interface ConnectionOptions {
 export const keepAliveMs = 10_000;
 const hungMs = 10_000;
 const connectTimeoutMs = 5_000;
+const refusesGreeting = /^(ERR (?!max number of clients)|NOPERM\b|NOPROTO\b)/;
 
 interface Pending {
   readonly since: number;
@@ -137,6 +138,37 @@ export class Connection {
   /** Sends one read. @throws CacheError CACHE_UNAVAILABLE, CACHE_TIMEOUT, DATA_CORRUPT (a key of another type) */
   ask(command: ReadCommand, ...args: readonly string[]): Promise<Reply> {
     if (!allowed.has(command)) throw new Error(`${command} is not a command that the gateway may send`);
+    return this.#send((client) => client.sendCommand<Reply>([...command.split(" "), ...args]), args[0]);
+  }
+
+  /** Resolves when everything that Redis sent before it saw this call has been heard. */
+  async settled(): Promise<void> {
+    await this.ask("PING");
+  }
+
+  /** Hears a channel; resolves when Redis has confirmed it. */
+  async subscribe(channel: string, heard: (message: string, channel: string) => void): Promise<void> {
+    await this.#send((client) => client.subscribe(channel, heard));
+  }
+
+  /** Hears all channels below a prefix, which must be a constant: it becomes a pattern. */
+  async subscribeBelow(prefix: string, heard: (message: string, channel: string) => void): Promise<void> {
+    await this.#send((client) => client.pSubscribe(`${prefix}*`, heard));
+  }
+
+  /** Hears a channel no longer. */
+  async unsubscribe(channel: string, heard: (message: string, channel: string) => void): Promise<void> {
+    // Without `heard`, node-redis would think that it still has the channel when it is asked for again right away.
+    await this.#send((client) => client.unsubscribe(channel, heard));
+  }
+
+  /** Hears the channels below a prefix no longer. */
+  async unsubscribeBelow(prefix: string, heard: (message: string, channel: string) => void): Promise<void> {
+    await this.#send((client) => client.pUnsubscribe(`${prefix}*`, heard));
+  }
+
+  /** Sends something and waits for the answer, but not for ever. */
+  #send<T>(act: (client: Client) => Promise<T>, key?: string): Promise<T> {
     const client = this.#client;
     if (!client) return Promise.reject(new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached"));
     return new Promise((resolve, reject) => {
@@ -147,48 +179,16 @@ export class Connection {
       };
       this.#pending.add(pending);
       this.#watch();
-      client.sendCommand<Reply>([...command.split(" "), ...args]).then(
+      act(client).then(
         (reply) => {
           this.#pending.delete(pending);
           resolve(reply);
         },
         (error: unknown) => {
           this.#pending.delete(pending);
-          reject(cacheError(error, args[0]));
+          reject(cacheError(error, key));
         },
       );
-    });
-  }
-
-  /** Resolves when everything that Redis sent before it saw this call has been heard. */
-  async settled(): Promise<void> {
-    await this.ask("PING");
-  }
-
-  /** Hears a channel; resolves when Redis has confirmed it. */
-  async subscribe(channel: string, heard: (message: string, channel: string) => void): Promise<void> {
-    await this.#subscribed((client) => client.subscribe(channel, heard));
-  }
-
-  /** Hears all channels below a prefix, which must be a constant: it becomes a pattern. */
-  async subscribeBelow(prefix: string, heard: (message: string, channel: string) => void): Promise<void> {
-    await this.#subscribed((client) => client.pSubscribe(`${prefix}*`, heard));
-  }
-
-  /** Hears a channel no longer. */
-  async unsubscribe(channel: string): Promise<void> {
-    await this.#subscribed((client) => client.unsubscribe(channel));
-  }
-
-  /** Hears the channels below a prefix no longer. */
-  async unsubscribeBelow(prefix: string): Promise<void> {
-    await this.#subscribed((client) => client.pUnsubscribe(`${prefix}*`));
-  }
-
-  async #subscribed(act: (client: Client) => Promise<void>): Promise<void> {
-    if (!this.#client) throw new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached");
-    await act(this.#client).catch((error: unknown) => {
-      throw cacheError(error);
     });
   }
 
@@ -216,6 +216,7 @@ export class Connection {
       const wait = Math.random() * Math.min(this.#options.maxBackoffMs, 100 * 2 ** failures);
       if (!this.#closed) await this.#pause(wait);
     }
+    tried();
   }
 
   #pause(ms: number): Promise<void> {
@@ -246,7 +247,7 @@ export class Connection {
       } catch (error) {
         client.destroy();
         // Only a refusal of the greeting itself says something about what the server can do.
-        if (!(error instanceof ErrorReply) || !/^(ERR|NOPERM|NOPROTO)\b/.test(error.message)) throw error;
+        if (this.#closed || !(error instanceof ErrorReply) || !refusesGreeting.test(error.message)) throw error;
         refusal = error;
       } finally {
         clearTimeout(deadline);

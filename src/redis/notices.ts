@@ -52,7 +52,6 @@ export class Notices {
   readonly #exact = new Listeners<string>();
   readonly #below = new Listeners<string>();
   #armed: ReadonlySet<KeyFamily> = new Set();
-  #arming: Promise<void> = Promise.resolve();
   #tracking = false;
 
   constructor(channels: Connection) {
@@ -65,7 +64,8 @@ export class Notices {
     const waits: Promise<void>[] = [];
     if (watch.families) {
       for (const family of watch.families) this.#families.add(family, watcher);
-      waits.push(this.#armFamilies());
+      // Settled besides: another watcher may have asked for the same family a moment ago.
+      waits.push(this.#armFamilies(), this.#channels.settled());
     }
     if (watch.channel !== undefined) {
       const first = this.#exact.add(watch.channel, watcher);
@@ -86,9 +86,10 @@ export class Notices {
     const waits: Promise<void>[] = [];
     if (watch.families) waits.push(this.#armFamilies());
     if (watch.channel !== undefined && this.#exact.delete(watch.channel, watcher))
-      waits.push(this.#channels.unsubscribe(watch.channel));
+      waits.push(this.#channels.unsubscribe(watch.channel, this.#heardExactly));
     if (watch.channelsBelow !== undefined && this.#below.delete(watch.channelsBelow, watcher))
-      if (this.#below.names().length === 0) waits.push(this.#channels.unsubscribeBelow(channelPrefix));
+      if (this.#below.names().length === 0)
+        waits.push(this.#channels.unsubscribeBelow(channelPrefix, this.#heardBelow));
     // A connection that is gone has forgotten everything by itself.
     for (const wait of waits) wait.catch(() => {});
   }
@@ -123,26 +124,27 @@ export class Notices {
       if (channel.startsWith(prefix)) for (const watcher of this.#below.get(prefix)) watcher.heard(channel, message);
   };
 
-  /** Asks Redis to tell of the families that are watched now. One at a time, since it is several commands. */
-  #armFamilies(): Promise<void> {
-    const armed = this.#arming.then(async () => {
-      if (!this.#tracking) return;
-      const wanted = new Set(this.#families.names());
-      const fresh = [...wanted].filter((family) => !this.#armed.has(family));
-      const unwanted = [...this.#armed].some((family) => !wanted.has(family));
-      if (fresh.length === 0 && !unwanted) return;
-      const prefixes = (families: Iterable<string>) => [...families].flatMap((family) => ["PREFIX", family]);
-      // Tracking knows no way to drop one prefix, and refuses to be told one twice.
-      if (unwanted || this.#armed.size === 0) {
-        this.#armed = new Set();
-        await this.#channels.ask("CLIENT TRACKING", "OFF");
-        if (wanted.size > 0) await this.#channels.ask("CLIENT TRACKING", "ON", "BCAST", ...prefixes(wanted));
-      } else await this.#channels.ask("CLIENT TRACKING", "ON", "BCAST", ...prefixes(fresh));
-      this.#armed = wanted;
-      // What was written while it was off, nobody told.
-      if (unwanted) for (const family of wanted) for (const watcher of this.#families.get(family)) watcher.stale();
-    });
-    this.#arming = armed.catch(() => {});
-    return armed;
+  /**
+   * Asks Redis to tell of the families that are watched now. All at once, without waiting for one answer before the next
+   * command: what was sent is done in its order, however late, or the connection breaks and everything is asked again.
+   */
+  async #armFamilies(): Promise<void> {
+    if (!this.#tracking) return;
+    const wanted = new Set(this.#families.names());
+    const fresh = [...wanted].filter((family) => !this.#armed.has(family));
+    const unwanted = [...this.#armed].some((family) => !wanted.has(family));
+    // Tracking knows no way to drop one prefix, and refuses to be told one twice.
+    const anew = unwanted || (this.#armed.size === 0 && fresh.length > 0);
+    const told = anew ? [...wanted] : fresh;
+    this.#armed = wanted;
+    const waits: Promise<unknown>[] = [];
+    if (anew) waits.push(this.#channels.ask("CLIENT TRACKING", "OFF"));
+    if (told.length > 0) {
+      const prefixes = told.flatMap((family) => ["PREFIX", family]);
+      waits.push(this.#channels.ask("CLIENT TRACKING", "ON", "BCAST", ...prefixes));
+    }
+    await Promise.all(waits);
+    // What was written while it was off, nobody told.
+    if (unwanted) for (const family of wanted) for (const watcher of this.#families.get(family)) watcher.stale();
   }
 }

@@ -12,6 +12,8 @@ export interface RedisEvents {
   down(reason: unknown): void;
 }
 
+const restoreAgainMs = 1_000;
+
 /**
  * Redis as the gateway uses it: two connections, since what is read may be large and what is pushed must not wait behind
  * it (Redis cuts a subscriber off whose buffer grows beyond a limit that a single large value may exceed).
@@ -23,6 +25,7 @@ export class Redis {
   readonly #notices: Notices;
   readonly #events: RedisEvents;
   #connected = false;
+  #restoring: NodeJS.Timeout | undefined;
 
   constructor(options: Omit<ConnectionOptions, "name">, events: RedisEvents) {
     this.#events = events;
@@ -51,6 +54,7 @@ export class Redis {
   /** Ends both connections for good. */
   async close(): Promise<void> {
     await Promise.all([this.#reads.close(), this.#channels.close()]);
+    clearTimeout(this.#restoring);
   }
 
   /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */
@@ -65,10 +69,13 @@ export class Redis {
 
   async #ready(): Promise<void> {
     if (!this.#reads.ability || !this.#channels.ability) return;
+    clearTimeout(this.#restoring);
     try {
       await this.#notices.restore(this.#channels.ability === "tracking");
-    } catch {
-      // The connection broke again meanwhile, which it says itself.
+    } catch (reason) {
+      // A connection that broke again says so itself; one that only refused or took too long does not.
+      this.#restoring = setTimeout(() => void this.#ready(), restoreAgainMs).unref();
+      this.#lost(reason);
       return;
     }
     if (!this.#reads.ability || !this.#channels.ability) return;

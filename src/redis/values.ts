@@ -15,16 +15,25 @@ const maxDepth = 100;
 /** Thrown by the readers below; {@link decode} turns it into DATA_CORRUPT with the place. */
 export class Unreadable extends Error {}
 
-// A string (kept as it is) or a bare token that JSON has no word for.
-const pythonToken = /"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+// An escape or a quote (by which strings are told apart), or a bare token that JSON has no word for. Never a whole
+// string: matching a long one at once may exceed what the engine can remember, and an unclosed one would be tried again
+// from each of its quotes.
+const pythonToken = /\\.|"|-?(?:NaN|Infinity)|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const needsTranslation = /NaN|Infinity|(?<![.\d])\d{16}|\d[eE]\+?\d{3}/;
 
 function translate(token: string): string {
-  if (token.startsWith('"')) return token;
   const value = Number(token);
-  if (!Number.isFinite(value)) return /^-?\d+$/.test(token) ? `"${token}"` : "null";
-  if (/^-?\d+$/.test(token) && !Number.isSafeInteger(value)) return `"${token}"`;
-  return token;
+  if (/^-?\d+$/.test(token)) return Number.isSafeInteger(value) ? token : `"${token}"`;
+  return Number.isFinite(value) ? token : "null";
+}
+
+function translated(text: string): string {
+  let quoted = false;
+  return text.replace(pythonToken, (token) => {
+    if (token === '"') quoted = !quoted;
+    else if (!quoted && !token.startsWith("\\")) return translate(token);
+    return token;
+  });
 }
 
 function tooDeep(text: string): boolean {
@@ -52,7 +61,7 @@ function tooDeep(text: string): boolean {
 export function parsePython(text: string): unknown {
   if (tooDeep(text)) throw new Unreadable(`it is nested more than ${maxDepth} levels deep`);
   try {
-    return JSON.parse(needsTranslation.test(text) ? text.replace(pythonToken, translate) : text);
+    return JSON.parse(needsTranslation.test(text) ? translated(text) : text);
   } catch (cause) {
     throw new Unreadable("it is not JSON", { cause });
   }
@@ -96,10 +105,10 @@ export function seconds(value: unknown): number | null {
   if (Number.isFinite(Number(value))) return inSeconds(Number(value));
   const found = isoTime.exec(value.trim());
   if (!found) return null;
-  const [, date, clock = "00:00", fraction, zone = "Z"] = found;
+  const [, date, clock = "00:00", fraction = "0", zone = "Z"] = found;
   const milliseconds = Date.parse(`${date}T${clock}${zone.toUpperCase().replace(/^([+-]\d\d)(\d\d)$/, "$1:$2")}`);
   // Date keeps milliseconds only; Python writes microseconds, and order within a millisecond matters.
-  return Number.isNaN(milliseconds) ? null : Number(`${milliseconds / 1000}.${fraction ?? "0"}`);
+  return Number.isNaN(milliseconds) ? null : milliseconds / 1000 + Number(`0.${fraction}`);
 }
 
 function inSeconds(value: number): number {

@@ -45,6 +45,8 @@ interface Envelope {
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
 export class Connection implements Sink {
+  /** Resolves when its socket is closed. */
+  readonly closed: Promise<void>;
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
   readonly #context: ConnectionContext;
@@ -60,6 +62,7 @@ export class Connection implements Sink {
   #heard = true;
 
   constructor(socket: WebSocket, outbox: Outbox, context: ConnectionContext) {
+    this.closed = new Promise((resolve) => socket.once("close", resolve));
     this.#socket = socket;
     this.#outbox = outbox;
     this.#context = context;
@@ -100,11 +103,13 @@ export class Connection implements Sink {
     this.#socket.ping();
   }
 
-  /** Says that the server goes away, answers what is in flight, and closes. */
+  /** Says that the server goes away, ends its streams, answers what is in flight, and closes. */
   drain(): void {
     this.#draining = true;
+    const topics = [...this.#subscriptions.keys()];
+    this.#endStreams();
     const { epoch } = this.#context;
-    for (const topic of this.#subscriptions.keys())
+    for (const topic of topics)
       this.status(
         textFrame(JSON.stringify({ type: "stream_status", topic, state: "ended", epoch, error_code: "DRAINING" })),
       );
@@ -125,11 +130,7 @@ export class Connection implements Sink {
   /** The socket is closed: nothing is followed any more. */
   ended(): void {
     this.#closed = true;
-    for (const subscription of this.#subscriptions.values())
-      for (const stream of this.#streams.keys()) if (subscription.delete(stream)) break;
-    this.#subscriptions.clear();
-    for (const { topics } of this.#streams.values()) for (const topic of topics) this.#context.topics.release(topic);
-    this.#streams.clear();
+    this.#endStreams();
   }
 
   update(frame: Buffer): void {
@@ -145,7 +146,7 @@ export class Connection implements Sink {
   relieved(): void {
     if (!this.#congested) return;
     this.#congested = false;
-    for (const subscription of this.#subscriptions.values()) subscription.flush();
+    for (const subscription of this.#subscriptions.values()) subscription.relieved();
   }
 
   #send(frame: Buffer): void {
@@ -154,6 +155,7 @@ export class Connection implements Sink {
     const { backlog } = this.#outbox;
     if (backlog > this.#context.limits.congested_bytes) this.#congested = true;
     if (backlog > this.#context.limits.max_backlog_bytes) {
+      this.#closed = true;
       this.#context.log.warn({ connection: this.#context.id, backlog }, "connection takes nothing: closed");
       this.#socket.terminate();
     }
@@ -259,16 +261,23 @@ export class Connection implements Sink {
   ): Promise<void> {
     const { limits, topics: shared, epoch } = this.#context;
     const sources = live.topics(this.#asking, params);
-    atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
-    const fresh = sources.filter((source) => !this.#subscriptions.has(source.name));
-    atMost(limits.max_topics, this.#subscriptions.size + fresh.length, "topics on this connection");
+    const mayOpen = () => {
+      // A connection that is closed is answered, too: the answer goes nowhere.
+      if (this.#draining || this.#closed) throw new CacheError("DRAINING", "the server is going away: connect again");
+      atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
+      const fresh = sources.filter((source) => !this.#subscriptions.has(source.name));
+      atMost(limits.max_topics, this.#subscriptions.size + fresh.length, "topics on this connection");
+    };
+    mayOpen();
     const held = await Promise.allSettled(sources.map((source) => shared.hold(live, source)));
     const topics = held.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const failed = held.find((one) => one.status === "rejected");
-    if (failed || this.#closed || this.#draining) {
+    try {
+      for (const one of held) if (one.status === "rejected") throw one.reason;
+      // Once more: requests that came together were all let in before any of them had opened its stream.
+      mayOpen();
+    } catch (error) {
       for (const topic of topics) shared.release(topic);
-      if (this.#closed) return;
-      throw failed ? failed.reason : new CacheError("DRAINING", "the server is going away: connect again");
+      throw error;
     }
     const stream = `s${this.#nextStream++}`;
     const summary = { stream, operation: name, params, topics: topics.map((topic) => topic.name) };
@@ -293,6 +302,10 @@ export class Connection implements Sink {
       if (this.#subscriptions.get(topic.name)?.delete(id)) this.#subscriptions.delete(topic.name);
       this.#context.topics.release(topic);
     }
+  }
+
+  #endStreams(): void {
+    for (const stream of [...this.#streams.keys()]) this.#unsubscribe(stream);
   }
 
   #closeIfDrained(): void {

@@ -42,9 +42,9 @@ export class Outbox {
     this.#socket = socket;
   }
 
-  /** How many bytes the socket has not taken yet. */
+  /** How many bytes the socket has not taken yet; 0 where it is not going to say when it has. */
   get backlog(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableNeedDrain ? this.#socket.writableLength : 0;
   }
 
   /** Sends a frame at the end of this turn. */

@@ -9,7 +9,7 @@ export interface Sink {
 }
 
 // Events have nothing that could make an older one superfluous, so for those that lag only the last ones are kept.
-const maxPending = 10_000;
+const maxPendingEvents = 10_000;
 
 /**
  * One connection's place at one topic, shared by its streams of that topic. Frames go straight through, unless the
@@ -45,15 +45,14 @@ export class Subscription implements Subscriber {
       this.#intervalMs = Math.min(...this.#intervals.values());
       return false;
     }
-    clearTimeout(this.#timer);
-    this.#pending.clear();
+    this.#forget();
     this.topic.leave(this);
     return true;
   }
 
   begin(frames: readonly Buffer[], updateId: number): void {
     // What was waiting is part of the picture.
-    this.#pending.clear();
+    this.#forget();
     this.#lastId = updateId;
     for (const frame of frames) this.#sink.update(frame);
   }
@@ -67,7 +66,7 @@ export class Subscription implements Subscriber {
     // Deleted first, so that what waits stays in the order of its ids.
     this.#pending.delete(update.id);
     this.#pending.set(update.id, update);
-    if (this.#pending.size > maxPending) this.#dropOldest();
+    if (this.topic.isOfEvents && this.#pending.size > maxPendingEvents) this.#dropOldest();
     if (!this.#sink.congested) this.#flushLater();
   }
 
@@ -76,13 +75,28 @@ export class Subscription implements Subscriber {
     this.#sink.status(frame);
   }
 
+  /** The socket takes frames again: what waits goes out, unless its interval is not over. */
+  relieved(): void {
+    if (performance.now() >= this.#quietUntil) this.flush();
+    else this.#flushLater();
+  }
+
   /** Sends what waits, each with the number of updates that were left out before it. */
   flush(): void {
+    if (this.#pending.size === 0) return;
+    this.#quietUntil = performance.now() + this.#intervalMs;
     for (const update of this.#pending.values()) {
       const skipped = update.updateId - this.#lastId - 1;
       this.#lastId = update.updateId;
       this.#sink.update(skipped === 0 ? update.frame : update.frameAfter(skipped));
     }
+    this.#pending.clear();
+  }
+
+  #forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#quietUntil = 0;
     this.#pending.clear();
   }
 
@@ -105,9 +119,7 @@ export class Subscription implements Subscriber {
     this.#timer ??= setTimeout(
       () => {
         this.#timer = undefined;
-        if (this.#sink.congested) return;
-        if (this.#pending.size > 0) this.#quietUntil = performance.now() + this.#intervalMs;
-        this.flush();
+        if (!this.#sink.congested) this.flush();
       },
       Math.max(0, this.#quietUntil - performance.now()),
     );

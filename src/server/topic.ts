@@ -107,6 +107,11 @@ export class Topic {
     return this.#subscribers.size;
   }
 
+  /** Whether every update of it is an event of its own, which no later one makes superfluous. */
+  get isOfEvents(): boolean {
+    return this.#live.identity === null;
+  }
+
   /** Whether its picture is true as far as anybody knows. */
   get live(): boolean {
     return this.#status.state === "live";

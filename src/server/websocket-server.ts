@@ -60,8 +60,9 @@ export class CacheWebSocketServer {
   #heartbeat: NodeJS.Timeout | undefined;
   #nextConnection = 1;
   #reachable: boolean | undefined;
-  #stopping: Promise<void> | undefined;
   #connected: Promise<void> | undefined;
+  #started: Promise<this> | undefined;
+  #stopping: Promise<void> | undefined;
 
   /** @throws SettingError an option that is not allowed */
   constructor(options: ServerOptions = {}) {
@@ -119,9 +120,15 @@ export class CacheWebSocketServer {
   /**
    * Connects to Redis and listens. Resolves when clients can connect, also while Redis cannot be reached: they are
    * answered CACHE_UNAVAILABLE until it can.
-   * @throws Error the address is taken or not allowed
+   * @throws Error the address is taken or not allowed, or the server was stopped
    */
-  async start(): Promise<this> {
+  start(): Promise<this> {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<this> {
+    if (this.#stopping) throw new Error("a server that was stopped does not start again");
     await this.connect();
     const http = createServer((_request, response) => {
       const text = `This is a WebSocket server: connect to ${this.url}\n`;
@@ -146,9 +153,9 @@ export class CacheWebSocketServer {
 
   /** Takes an `upgrade` event of an HTTP server. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const { pathname } = new URL(request.url ?? "/", "ws://localhost");
+    const path = request.url?.split("?", 1)[0];
     if (this.#stopping) refuseUpgrade(socket, 503, { "Retry-After": "1" });
-    else if (pathname !== "/" && pathname !== "/ws") refuseUpgrade(socket, 404);
+    else if (path !== "/" && path !== "/ws") refuseUpgrade(socket, 404);
     else this.#websockets.handleUpgrade(request, socket, head, (websocket) => this.handleClient(websocket, request));
   }
 
@@ -178,6 +185,7 @@ export class CacheWebSocketServer {
       const seconds = Math.round(performance.now() - openedAt) / 1000;
       this.#log.info({ connection: id, code, seconds }, "connection closed");
     });
+    if (this.#stopping) connection.drain();
   }
 
   /** Says DRAINING to every client, closes with 1012, and ends after `drainMs` at the latest. */
@@ -191,14 +199,17 @@ export class CacheWebSocketServer {
   }
 
   async #stop(): Promise<void> {
+    // One that is still starting would listen after it was stopped.
+    await this.#started?.catch(() => {});
     clearInterval(this.#heartbeat);
     const http = this.#http;
-    const closed = http ? new Promise<void>((resolve) => http.close(() => resolve())) : undefined;
+    const closed = http && new Promise((resolve) => http.close(resolve));
     for (const connection of this.#connections) connection.drain();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.terminate();
+      http?.closeAllConnections();
     }, this.#settings.drainMs);
-    http?.closeIdleConnections();
+    while (this.#connections.size > 0) await Promise.all([...this.#connections].map((connection) => connection.closed));
     await closed;
     clearTimeout(deadline);
     await this.#redis.close();
@@ -261,6 +272,8 @@ function addressOf(settings: Settings): RedisAddress {
 }
 
 function refuseUpgrade(socket: Duplex, status: number, headers: Readonly<Record<string, string>> = {}): void {
+  // Nobody else listens to it any more: an error would end the process, and a client that stays would keep it open.
+  socket.on("error", () => {}).once("finish", () => socket.destroy());
   const lines = Object.entries({ Connection: "close", "Content-Length": "0", ...headers });
   const head = lines.map(([header, value]) => `${header}: ${value}\r\n`).join("");
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n`);

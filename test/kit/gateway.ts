@@ -105,7 +105,9 @@ export class Wire {
 
   /** The updates of a topic that came so far. */
   updates(topic: string): Frame[] {
-    return this.frames.filter((frame) => frame["topic"] === topic && frame["update_id"] !== undefined && frame["type"] !== "stream_status");
+    return this.frames.filter(
+      (frame) => frame["topic"] === topic && frame["update_id"] !== undefined && frame["type"] !== "stream_status",
+    );
   }
 
   /** Waits until `look` finds something in the frames that came. */

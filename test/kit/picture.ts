@@ -1,0 +1,118 @@
+import { isDeepStrictEqual } from "node:util";
+import { operations } from "../../src/operations/index.ts";
+import type { Operation } from "../../src/operations/operation.ts";
+import { reservedMembers } from "../../src/protocol/frames.ts";
+import type { Frame, Wire } from "./gateway.ts";
+
+const liveQueries = Object.values<Operation>(operations).filter((one) => one.kind === "live");
+
+function membersOf(frame: Frame): Frame {
+  return Object.fromEntries(
+    Object.entries(frame).filter(([name]) => !(reservedMembers as readonly string[]).includes(name)),
+  );
+}
+
+/**
+ * What one connection knows of one topic, made of nothing but the frames that it got: a snapshot replaces, `removed`
+ * deletes, of every item the latest counts. Throws at the first frame that breaks the rules of the protocol.
+ */
+export class Picture {
+  readonly #wire: Wire;
+  readonly #topic: string;
+  readonly #items = new Map<string, Frame>();
+  #read = 0;
+  #snapshot: Frame[] = [];
+  #lastId: number | undefined;
+  #epoch: unknown;
+  #state: unknown;
+
+  /** `from`: the first frame that counts; earlier ones belong to a stream that is over. */
+  constructor(wire: Wire, topic: string, from = 0) {
+    this.#wire = wire;
+    this.#topic = topic;
+    this.#read = from;
+  }
+
+  /** What is known now, in the order in which it became known. */
+  get items(): Frame[] {
+    this.#catchUp();
+    return [...this.#items.values()];
+  }
+
+  /** The state that the last status told. */
+  get state(): unknown {
+    this.#catchUp();
+    return this.#state;
+  }
+
+  #catchUp(): void {
+    const { frames } = this.#wire;
+    while (this.#read < frames.length) {
+      const frame = frames[this.#read++] as Frame;
+      if (frame["topic"] !== this.#topic) continue;
+      if (frame["type"] === "stream_status") this.#status(frame);
+      else if (frame["snapshot"] === true) this.#begin(frame);
+      else this.#change(frame);
+    }
+  }
+
+  #begin(frame: Frame): void {
+    const [first = frame] = this.#snapshot;
+    if (frame["update_id"] !== first["update_id"] || frame["epoch"] !== first["epoch"])
+      this.#wrong("a snapshot of two counts", frame);
+    if (this.#epoch === frame["epoch"] && (frame["update_id"] as number) < (this.#lastId ?? 0))
+      this.#wrong("a snapshot that runs back", frame);
+    this.#snapshot.push(frame);
+  }
+
+  #status(frame: Frame): void {
+    const { state, count, epoch } = frame;
+    const [first] = this.#snapshot;
+    if (first || (state === "live" && count === 0)) {
+      this.#items.clear();
+      // An empty picture does not say where its counting stands.
+      this.#lastId = first?.["update_id"] as number | undefined;
+      this.#epoch = epoch;
+      for (const item of this.#snapshot) this.#items.set(this.#identity(item), membersOf(item));
+      if (state === "live" && count !== this.#snapshot.length) this.#wrong("a snapshot of another size", frame);
+      this.#snapshot = [];
+    }
+    this.#state = state;
+  }
+
+  #change(frame: Frame): void {
+    if (this.#snapshot.length > 0) this.#wrong("an update within a snapshot", frame);
+    const { update_id: id, skipped = 0, removed } = frame as { update_id: number; skipped?: number; removed?: true };
+    if (this.#lastId !== undefined && id !== this.#lastId + 1 + skipped)
+      this.#wrong(`a gap after ${this.#lastId}`, frame);
+    this.#lastId = id;
+    if (removed) this.#items.delete(this.#identity(frame));
+    else this.#items.set(this.#identity(frame), membersOf(frame));
+  }
+
+  #identity(frame: Frame): string {
+    const identity = liveQueries.find(({ type }) => type === frame["type"])?.identity;
+    // Every event is an item of its own; a snapshot brings some of them again.
+    return JSON.stringify(identity ? identity.map((name) => frame[name]) : membersOf(frame));
+  }
+
+  #wrong(what: string, frame: Frame): never {
+    const context = this.#wire.frames.filter(({ topic }) => topic === this.#topic).slice(-5);
+    throw new Error(`${what}: ${JSON.stringify(frame)}; the last frames are ${JSON.stringify(context)}`);
+  }
+}
+
+/** Whether two sets of items are the same, in whatever order. */
+export function sameItems(some: readonly unknown[], others: readonly unknown[]): boolean {
+  const sorted = (items: readonly unknown[]) => items.map(canonical).toSorted();
+  return isDeepStrictEqual(sorted(some), sorted(others));
+}
+
+/** JSON with the members of every object in order of their names. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  );
+}
