@@ -67,15 +67,17 @@ export async function clientSource(): Promise<string> {
   const text = methods.map(([name, operation]) => methodOf(name, operation)).join("\n\n");
   const table = methods.map(([name, operation]) => {
     const params = Object.keys(operation.params).filter((param) => param !== "interval_ms");
-    const identity = operation.kind === "live" ? `, identity: ${JSON.stringify(operation.identity)}` : "";
-    return `  ${name}: { params: ${JSON.stringify(params)}${identity} },`;
+    const { identity, retain } = operation.kind === "live" ? operation : {};
+    return `  ${name}: ${JSON.stringify({ params, identity, retain })},`;
   });
-  const importLines = [...imports].map(
-    ([file, types]) => `import type { ${[...types].sort().join(", ")} } from "../operations/${file}.ts";`,
-  );
+  const importLines = [...imports.keys()]
+    .sort()
+    .map(
+      (file) => `import type { ${[...(imports.get(file) ?? [])].sort().join(", ")} } from "../operations/${file}.ts";`,
+    );
   return `// Made by \`npm run generate\` from the declarations in src/operations; do not edit.
-${importLines.sort().join("\n")}
-import type { CallOptions } from "./session.ts";
+${importLines.join("\n")}
+import type { CallOptions } from "./calls.ts";
 import type { Stream, StreamOptions } from "./stream.ts";
 
 /** Every operation as a method; parameters in order, then one object of options, which also takes those left out. */
@@ -83,10 +85,14 @@ export interface Operations {
 ${text}
 }
 
-/** What the client has to know of an operation: its parameters in order and, for a stream, what identifies an item. */
+/**
+ * What the client has to know of an operation: its parameters in order and, for a stream, what identifies an item and how
+ * many there are at most.
+ */
 export interface Signature {
   readonly params: readonly string[];
   readonly identity?: readonly string[] | null;
+  readonly retain?: number;
 }
 
 /** The signatures of all operations, by method. */

@@ -1,9 +1,65 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import {
+  closeCodesTable,
+  envExample,
+  errorsTable,
+  methodsTable,
+  operationsTables,
+  parametersTable,
+  settingsTable,
+  streamsTable,
+  typesBlock,
+} from "../src/docs/tables.ts";
 import { clientSource } from "./client-source.ts";
 
-/** The files that are made from the declarations, by path, formatted as they are kept. */
+/** The parts of documents that are made from the declarations, by the name in their marks. */
+const sections: Readonly<Record<string, () => string>> = {
+  methods: methodsTable,
+  operations: operationsTables,
+  parameters: parametersTable,
+  streams: streamsTable,
+  types: typesBlock,
+  errors: () => errorsTable("server"),
+  "client errors": () => errorsTable("client"),
+  "close codes": closeCodesTable,
+  settings: settingsTable,
+  ...frameSections(),
+};
+
+/** The files that are made from the declarations, wholly or in marked sections, by path, as they are kept. */
 export async function generatedFiles(): Promise<Map<string, string>> {
-  return new Map([["src/client/operations.ts", formatted("src/client/operations.ts", await clientSource())]]);
+  const client = "src/client/operations.ts";
+  const documents = (await readdir(".")).filter((name) => name.endsWith(".md"));
+  const texts = await Promise.all(documents.map((path) => readFile(path, "utf8")));
+  return new Map([
+    [client, formatted(client, await clientSource())],
+    [".env.example", envExample()],
+    ...documents.map((path, at): [string, string] => [path, filled(texts[at] ?? "")]),
+  ]);
+}
+
+/** A document with its sections made anew: what stands between `<!-- generated: NAME -->` and `<!-- end generated -->`. */
+export function filled(document: string): string {
+  return document.replace(/(<!-- generated: (.+?) -->\n)[\s\S]*?(<!-- end generated -->)/g, (_, begin, name, end) => {
+    const section = sections[name];
+    if (!section) throw new Error(`no section is called ${name}; there are ${Object.keys(sections).join(", ")}`);
+    return `${begin}\n${section()}\n\n${end}`;
+  });
+}
+
+/** The frames as `src/protocol/frames.ts` declares them: `frame Request`, and so on. */
+function frameSections(): Record<string, () => string> {
+  const declarations = readFileSync("src/protocol/frames.ts", "utf8").split("\n\n");
+  return Object.fromEntries(
+    declarations.flatMap((text) => {
+      const [, declaration, name] = /^export ((?:interface|type) (\w+)[\s\S]*)/m.exec(text) ?? [];
+      if (declaration === undefined) return [];
+      const plain = declaration.trim().replaceAll("readonly ", "").replace(/Readonly<(.*)>/g, "$1");
+      return [[`frame ${name}`, () => `\`\`\`ts\n${plain}\n\`\`\``]];
+    }),
+  );
 }
 
 function formatted(path: string, text: string): string {

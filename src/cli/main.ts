@@ -8,8 +8,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     if (end.signal.aborted) process.exit(1);
     end.abort();
   });
-// Whoever read the output has gone.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => end.abort());
+// Whoever read the output has gone. A lost log is no reason to end.
+process.stdout.on("error", () => end.abort());
+process.stderr.on("error", () => {});
 
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,

@@ -1,16 +1,16 @@
 /** Values in, taken one by one: at most one waits per key, or, for values without a key, a bounded number. */
 export class Inbox<Value> implements AsyncIterator<Value, undefined> {
   readonly #limit: number;
-  readonly #taken: (value: Value) => void;
+  readonly #taken: (value: Value) => Value;
   readonly #values = new Map<string | symbol, Value>();
   readonly #takers: { resolve(result: IteratorResult<Value, undefined>): void; reject(error: unknown): void }[] = [];
   #end: { readonly error?: unknown } | undefined;
 
   /**
    * @param limit how many values without a key wait at most; the oldest give way
-   * @param taken hears of every value in the moment in which it is given away, before the next can come in
+   * @param taken called with each value in the moment in which it is taken; what it makes of it is given away
    */
-  constructor(limit: number, taken: (value: Value) => void = () => {}) {
+  constructor(limit: number, taken: (value: Value) => Value = (value) => value) {
     this.#limit = limit;
     this.#taken = taken;
   }
@@ -25,8 +25,7 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
     if (this.#end) return;
     const taker = this.#takers.shift();
     if (taker) {
-      this.#taken(value);
-      taker.resolve({ done: false, value });
+      taker.resolve({ done: false, value: this.#taken(value) });
       return;
     }
     // Deleted first, so that values stay in the order in which they came.
@@ -56,8 +55,7 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
   next(): Promise<IteratorResult<Value, undefined>> {
     for (const [key, value] of this.#values) {
       this.#values.delete(key);
-      this.#taken(value);
-      return Promise.resolve({ done: false, value });
+      return Promise.resolve({ done: false, value: this.#taken(value) });
     }
     return new Promise((resolve, reject) => {
       const taker = { resolve, reject };

@@ -15,6 +15,8 @@ export interface WebSocketLike {
   onclose: ((event: { code: number; reason: string }) => void) | null;
   send(text: string): void;
   close(code?: number): void;
+  /** Ends it at once, where it can be done (in the `ws` package). */
+  terminate?(): void;
 }
 
 /** A WebSocket class. */
@@ -26,7 +28,7 @@ export interface LinkOptions {
   readonly connectTimeoutMs: number;
   /** The upper bound of the pause before a new attempt. */
   readonly maxBackoffMs: number;
-  /** Silence after which the server is asked for a sign of life; twice as much, and the connection is taken for dead. */
+  /** How often a sign of life is asked for; a connection that gave none since the last time is taken for dead. */
   readonly silenceMs: number;
 }
 
@@ -35,7 +37,7 @@ export interface LinkEvents {
   opened(): void;
   received(text: string): void;
   /** Asks for a sign of life: whatever comes is one. */
-  silent(): void;
+  beat(): void;
   status(status: ConnectionStatus): void;
 }
 
@@ -51,7 +53,8 @@ export class Link {
   #socket: WebSocketLike | undefined;
   #attempt = 0;
   #openedAt = Number.POSITIVE_INFINITY;
-  #lastHeard = 0;
+  #heard = true;
+  #beatAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pulse: ReturnType<typeof setInterval> | undefined;
   #status: ConnectionStatus = { state: "connecting", attempt: 0 };
@@ -60,11 +63,6 @@ export class Link {
     this.#url = url;
     this.#options = options;
     this.#events = events;
-  }
-
-  /** How it is doing now. */
-  get status(): ConnectionStatus {
-    return this.#status;
   }
 
   /** Connects. */
@@ -82,7 +80,7 @@ export class Link {
     let cause: unknown;
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => {
-      this.#lastHeard = Date.now();
+      this.#heard = true;
       if (typeof data === "string") this.#events.received(data);
     };
     socket.onerror = (event) => {
@@ -98,10 +96,8 @@ export class Link {
   }
 
   /** Sends text, if the connection is open. */
-  send(text: string): boolean {
-    if (this.#status.state !== "open") return false;
-    this.#socket?.send(text);
-    return true;
+  send(text: string): void {
+    if (this.#status.state === "open") this.#socket?.send(text);
   }
 
   /** Ends it for good. */
@@ -113,33 +109,44 @@ export class Link {
 
   #opened(): void {
     clearTimeout(this.#timer);
-    this.#openedAt = this.#lastHeard = Date.now();
-    const { silenceMs } = this.#options;
-    this.#pulse = unref(
-      setInterval(() => {
-        const silence = Date.now() - this.#lastHeard;
-        if (silence >= 2 * silenceMs) this.#abandon(`nothing was heard for ${Math.round(silence / 1000)} s`);
-        else if (silence >= silenceMs) this.#events.silent();
-      }, silenceMs / 2),
-    );
+    this.#openedAt = this.#beatAt = Date.now();
+    this.#heard = true;
+    this.#pulse = unref(setInterval(() => this.#beat(), this.#options.silenceMs));
     this.#tell({ state: "open" });
     this.#events.opened();
+  }
+
+  #beat(): void {
+    const { silenceMs } = this.#options;
+    const pauseMs = Date.now() - this.#beatAt;
+    this.#beatAt += pauseMs;
+    // Where the whole process stood still, what was heard may not have been looked at yet.
+    if (!this.#heard && pauseMs < 1.5 * silenceMs) {
+      this.#abandon(`nothing was heard for ${silenceMs} ms and more`);
+      return;
+    }
+    this.#heard = false;
+    this.#events.beat();
   }
 
   /** Gives up a socket that may never say that it is closed. */
   #abandon(why: string): void {
     const socket = this.#detach();
-    socket?.close();
+    if (socket?.terminate) socket.terminate();
+    else socket?.close();
     this.#retry(new CacheError("CONNECTION_FAILED", `the connection to ${this.#url} is dead: ${why}`));
   }
 
   #lost(code: number, reason: string, cause: unknown): void {
     const wasOpen = this.#status.state === "open";
     this.#detach();
-    const what = wasOpen ? "was closed" : "could not be made";
-    const why = reason === "" ? `code ${code}` : `code ${code}, ${reason}`;
-    const message = `the connection to ${this.#url} ${what} (${why}${cause instanceof Error ? `: ${cause.message}` : ""})`;
-    const error = new CacheError(wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED", message, { cause });
+    const why = [`code ${code}`, reason, cause instanceof Error ? cause.message : ""].filter(Boolean).join(", ");
+    const hint = "Is the gateway running? Start one with: npx fullon-cache-api serve";
+    const message = wasOpen
+      ? `the connection to ${this.#url} was closed (${why})`
+      : `the connection to ${this.#url} could not be made (${why}). ${hint}`;
+    const details = { close_code: code, ...(reason !== "" && { reason }) };
+    const error = new CacheError(wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED", message, { details, cause });
     if (mayReconnect(code)) this.#retry(error);
     else this.close(error);
   }

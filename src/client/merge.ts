@@ -55,11 +55,18 @@ class Merge<S extends Sources> implements AsyncIterableIterator<Merged<S>, undef
   }
 
   async return(): Promise<IteratorResult<Merged<S>, undefined>> {
-    const sources = [...this.#sources.values()];
+    const idle = new Set(this.#arrived.map(({ name }) => name));
+    const ending = [...this.#sources].map(([name, source]) => {
+      const ended = source.return?.();
+      // A generator that waits for something ends when that has come, which may be never.
+      if (idle.has(name) || !this.#asked.has(name)) return ended;
+      ended?.catch(() => {});
+      return undefined;
+    });
     this.#sources.clear();
     this.#arrived.length = 0;
     this.#wake();
-    await Promise.all(sources.map((source) => source.return?.()));
+    await Promise.all(ending);
     return { done: true, value: undefined };
   }
 

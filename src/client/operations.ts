@@ -7,7 +7,7 @@ import type { Order, OrderQueue } from "../operations/orders.ts";
 import type { Process, ProcessHealth, SystemHealth } from "../operations/processes.ts";
 import type { Ticker } from "../operations/tickers.ts";
 import type { Trade, TradeStatus } from "../operations/trades.ts";
-import type { CallOptions } from "./session.ts";
+import type { CallOptions } from "./calls.ts";
 import type { Stream, StreamOptions } from "./stream.ts";
 
 /** Every operation as a method; parameters in order, then one object of options, which also takes those left out. */
@@ -245,7 +245,7 @@ export interface Operations {
   getLatestOhlcvBars(symbol: string, timeframe: string, count: number, options?: CallOptions): Promise<Bar[]>;
 
   /**
-   * The bars of one symbol and timeframe: the last hundred, then each one that is new or changed.
+   * The last hundred bars of one symbol and timeframe, then each of the last hundred that is new or changed.
    * @param symbol the symbol, for example BTC/USDT
    * @param timeframe the timeframe, for example 1m
    * Mirrors `fullon_cache`'s OHLCVCache.get_latest_ohlcv_bars.
@@ -311,10 +311,14 @@ export interface Operations {
   streamProcessHealth(options?: StreamOptions): Stream<ProcessHealth>;
 }
 
-/** What the client has to know of an operation: its parameters in order and, for a stream, what identifies an item. */
+/**
+ * What the client has to know of an operation: its parameters in order and, for a stream, what identifies an item and how
+ * many there are at most.
+ */
 export interface Signature {
   readonly params: readonly string[];
   readonly identity?: readonly string[] | null;
+  readonly retain?: number;
 }
 
 /** The signatures of all operations, by method. */
@@ -343,9 +347,9 @@ export const signatures = {
   getTrades: { params: ["symbol", "exchange", "limit"] },
   getTradeStatus: { params: ["trade_key"] },
   getUserTrades: { params: ["user_id", "exchange", "limit"] },
-  streamTradeUpdates: { params: ["exchange", "symbol"], identity: null },
+  streamTradeUpdates: { params: ["exchange", "symbol"], identity: null, retain: 1000 },
   getLatestOhlcvBars: { params: ["symbol", "timeframe", "count"] },
-  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"] },
+  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"], retain: 100 },
   getSystemHealth: { params: [] },
   getActiveProcesses: { params: ["process_type", "component", "since_minutes"] },
   getProcess: { params: ["process_id"] },

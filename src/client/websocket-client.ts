@@ -1,9 +1,10 @@
-import { CacheError } from "../protocol/errors.ts";
-import { methodName, wireName } from "../protocol/names.ts";
+import type { CacheError } from "../protocol/errors.ts";
+import { wireName } from "../protocol/names.ts";
 import { at, callSite } from "./call-site.ts";
+import type { CallOptions } from "./calls.ts";
 import type { ConnectionStatus, WebSocketClass } from "./link.ts";
 import { type Operations, type Signature, signatures } from "./operations.ts";
-import { type CallOptions, Session } from "./session.ts";
+import { Session } from "./session.ts";
 import { Stream } from "./stream.ts";
 
 /** How a client behaves; all times in milliseconds. */
@@ -14,7 +15,10 @@ export interface ClientOptions {
   readonly connectTimeoutMs?: number;
   /** The upper bound of the pause before connecting again, which is random below it; 30,000 unless told. */
   readonly maxBackoffMs?: number;
-  /** Silence after which the gateway is asked for a sign of life; 10,000 unless told. After twice as much the connection is given up. */
+  /**
+   * How often the gateway is asked for a sign of life, and whether an update was lost; 10,000 unless told. After twice as
+   * much silence the connection is given up.
+   */
   readonly silenceMs?: number;
   /** How many events (trades) wait for a slow reader before the oldest are dropped and counted; 10,000 unless told. */
   readonly bufferSize?: number;
@@ -40,25 +44,24 @@ export interface CacheClient extends Operations, AsyncDisposable {
   close(): Promise<void>;
 }
 
-type Arguments = readonly unknown[];
-
-interface Options extends CallOptions {
-  readonly [name: string]: unknown;
-}
-
-function isOptions(value: unknown): value is Options {
+function isOptions(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Parameters by their names on the wire, from positional arguments and then one object of options. */
-function parametersOf(signature: Signature, given: Arguments): { params: Record<string, unknown>; options: Options } {
+/**
+ * Parameters by their names on the wire, from positional arguments and then one object of options. What it holds besides
+ * goes along: the gateway knows best what it does not know.
+ */
+function parametersOf({ params: names }: Signature, given: readonly unknown[]) {
   const last = given.at(-1);
-  const options = isOptions(last) ? last : {};
+  const { signal, timeoutMs, ...named } = (isOptions(last) ? last : {}) as CallOptions & Record<string, unknown>;
+  const params = Object.fromEntries(Object.entries(named).map(([name, value]) => [wireName(name), value]));
   const positional = isOptions(last) ? given.slice(0, -1) : given;
-  const params = Object.fromEntries(
-    signature.params.map((name, at) => [name, positional[at] ?? options[methodName(name)]]),
-  );
-  return { params, options };
+  for (const [at, value] of positional.entries()) {
+    const name = names[at];
+    if (name !== undefined && value !== undefined) params[name] = value;
+  }
+  return { params, options: { signal, timeoutMs } };
 }
 
 async function webSocketClass(): Promise<WebSocketClass> {
@@ -96,23 +99,19 @@ async function connected(
 ): Promise<void> {
   const abort = () => session.close();
   signal?.addEventListener("abort", abort);
-  const states = session.watch();
   try {
     session.open();
-    for (;;) {
-      const { value: status } = await states.next();
+    for await (const status of session.status.watch()) {
       signal?.throwIfAborted();
-      if (status?.state === "open") return;
-      const failed =
-        status?.state === "closed" || (status?.state === "waiting" && !patient) ? status.reason : undefined;
-      if (!failed) continue;
-      session.close();
-      const message = `${failed.message}. Is the gateway running? Start one with: npx fullon-cache-api serve`;
-      throw at(site, new CacheError("CONNECTION_FAILED", message, { cause: failed.cause }));
+      if (status.state === "open") return;
+      const isOver = status.state === "closed" || (status.state === "waiting" && !patient);
+      if (isOver && status.reason) throw at(site, status.reason);
     }
+  } catch (error) {
+    session.close();
+    throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
-    session.unwatch(states);
   }
 }
 
@@ -120,13 +119,13 @@ async function connected(
 function methodsOf(session: Session, bufferSize: number): Operations {
   const methods = Object.entries(signatures).map(([name, signature]: [string, Signature]) => {
     const operation = wireName(name);
-    const method = (...given: Arguments): unknown => {
+    const method = (...given: unknown[]): unknown => {
       const { params, options } = parametersOf(signature, given);
       const site = callSite(method);
-      const { identity } = signature;
+      const { identity, retain } = signature;
       if (identity === undefined) return session.call(operation, params, options, site);
-      const request = { operation, params: { ...params, interval_ms: options["intervalMs"] }, identity };
-      return new Stream(session.stream(request, bufferSize, site), options.signal);
+      const { signal } = options;
+      return new Stream(session.stream({ operation, params, identity, retain }, { bufferSize, site, signal }));
     };
     return [name, method];
   });
@@ -150,18 +149,7 @@ class Client implements Omit<CacheClient, keyof Operations> {
   }
 
   status(): AsyncIterableIterator<ConnectionStatus, undefined> {
-    const session = this.#session;
-    const inbox = session.watch();
-    return {
-      next: () => inbox.next(),
-      return: () => {
-        session.unwatch(inbox);
-        return inbox.return();
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+    return this.#session.status.watch();
   }
 
   closed(): Promise<CacheError | undefined> {

@@ -41,7 +41,9 @@ export function compileCheck(params: Readonly<Record<string, TSchema>>): Check {
     if (validator.Check(value)) return undefined;
     if (typeof value !== "object" || value === null || Array.isArray(value))
       return { path: "params", message: "params must be an object" };
-    const unknown = Object.keys(value).find((name) => !Object.hasOwn(params, name));
+    const unknown = Object.keys(value)
+      .find((name) => !Object.hasOwn(params, name))
+      ?.slice(0, 100);
     if (unknown !== undefined)
       return { path: `params.${unknown}`, message: `unknown parameter ${JSON.stringify(unknown)}: ${allowedNames}` };
     for (const name of names) {

@@ -67,24 +67,27 @@ function barsOf(symbol: string, timeframe: string): Feed {
   const key = keyOf(symbol, timeframe);
   let tail: Tail | undefined;
   let known: readonly Bar[] = [];
-  let restarted = false;
+  let aged = true;
   return items({
     watch: { keys: [key] },
     async texts(reading) {
       const read = await growth(reading.cache, key, tail);
-      ({ tail, restarted } = read);
+      const wasCut = read.tail.length < (tail?.length ?? 0) + read.added.length;
+      tail = read.tail;
       const added = () => readable(reading, read.added.entries(), (_at, raw) => readBar(key, raw));
-      known = restarted
-        ? await newest(reading, key, defaultCount)
-        : latest([...known, ...added()]).slice(-defaultCount);
+      known =
+        read.restarted || wasCut
+          ? await newest(reading, key, defaultCount)
+          : latest([...known, ...added()]).slice(-defaultCount);
+      // Of a list that goes on and is long enough, a bar can leave only because newer ones took its place.
+      aged = !read.restarted && known.length === defaultCount;
       return new Map(known.map((bar) => [String(bar[0]), JSON.stringify(bar)]));
     },
     item(_id, raw) {
       const [timestamp, open, high, low, close, volume] = readBar(key, raw);
       return { symbol, timeframe, timestamp, open, high, low, close, volume } satisfies BarUpdate;
     },
-    // While the list only grows, a bar can leave only because newer ones took its place.
-    aged: () => !restarted,
+    aged: () => aged,
   });
 }
 

@@ -42,9 +42,15 @@ export interface UpdateEnvelope {
   readonly skipped?: number;
 }
 
-/** One update as it comes: the data, and what the protocol adds. Of what is gone, only the members `Key` are there. */
+/**
+ * One update as it comes: the data, and what the protocol adds. Of what is gone, only the members `Key` are there; what
+ * has no such members never goes.
+ */
 export type Update<Data, Key extends keyof Data = never> = UpdateEnvelope &
-  ((Data & { readonly removed?: never }) | (Pick<Data, Key> & { readonly removed: true }));
+  (
+    | (Data & { readonly removed?: never })
+    | ([Key] extends [never] ? never : Pick<Data, Key> & { readonly removed: true })
+  );
 
 /** The names of the members of {@link UpdateEnvelope}. */
 export const reservedMembers = ["type", "topic", "update_id", "snapshot", "epoch", "skipped", "removed"] as const;

@@ -10,6 +10,13 @@ const levels: Readonly<Record<number, string>> = {
   60: "fatal",
 };
 
+// Whatever a terminal could take for more than text, the ends of lines among it.
+const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+
+function printable(text: string): string {
+  return text.replace(control, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 /** One line for people: time, level, message, then every member as JSON, so that no value can forge a line. */
 export function asText(line: string): string {
   const {
@@ -26,7 +33,8 @@ export function asText(line: string): string {
   const stack = (err as { stack?: unknown } | undefined)?.stack;
   const message = typeof msg === "string" ? JSON.stringify(msg).slice(1, -1) : "";
   const head = [stamp, (levels[Number(level)] ?? String(level)).padEnd(5), message, ...members].join(" ");
-  return `${head}\n${typeof stack === "string" ? `${stack.replace(/^/gm, "    ")}\n` : ""}`;
+  const lines = [head, ...(typeof stack === "string" ? stack.split("\n").map((line) => `    ${line}`) : [])];
+  return lines.map((line) => `${printable(line)}\n`).join("");
 }
 
 /** A logger that writes to stderr: stdout belongs to what a command says. */

@@ -163,10 +163,10 @@ export class Topic {
   heard(channel: string, message: string): void {
     const changes = this.#feed.hear?.(channel, message);
     if (changes) this.#apply(changes);
-    else {
-      this.#stale = { keys: undefined };
-      this.#schedule(true);
-    }
+    // Writers may overtake each other between writing and publishing: what counts in the end is what was written.
+    if (changes?.length === 0) return;
+    this.#stale = { keys: undefined };
+    this.#schedule(true);
   }
 
   /** Redis cannot be reached: what is known stands, but nobody knows whether it is still true. */

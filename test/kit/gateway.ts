@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { WebSocket } from "ws";
+import { type CacheClient, type ClientOptions, fullonCacheApi } from "../../src/client/websocket-client.ts";
 import { CacheWebSocketServer, type ServerOptions } from "../../src/server/websocket-server.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
 
@@ -9,13 +10,14 @@ export type Frame = Readonly<Record<string, unknown>>;
 /** What can be made different about a gateway under test; its log lines are collected in `lines`. */
 export type GatewayOptions = ServerOptions & { readonly to?: TestRedis };
 
-/** A gateway on a free port, a Redis of its own with the minimal user, and raw connections to it. */
+/** A gateway on a free port, a Redis of its own with the minimal user, and connections to it, raw ones and clients. */
 export class TestGateway implements AsyncDisposable {
   readonly redis: TestRedis;
   readonly server: CacheWebSocketServer;
   readonly lines: Frame[];
   readonly #ownsRedis: boolean;
   readonly #wires = new Set<Wire>();
+  readonly #clients = new Set<CacheClient>();
 
   private constructor(redis: TestRedis, server: CacheWebSocketServer, lines: Frame[], ownsRedis: boolean) {
     this.redis = redis;
@@ -41,8 +43,16 @@ export class TestGateway implements AsyncDisposable {
     return wire;
   }
 
+  /** A client, of this gateway or of what stands before it; it is closed with the gateway at the latest. */
+  async client({ url = this.server.url, ...options }: ClientOptions & { url?: string } = {}): Promise<CacheClient> {
+    const client = await fullonCacheApi(url, options);
+    this.#clients.add(client);
+    return client;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const wire of this.#wires) wire.close();
+    for (const client of this.#clients) await client.close();
     await this.server.stop();
     if (this.#ownsRedis) await this.redis[Symbol.asyncDispose]();
   }

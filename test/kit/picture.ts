@@ -51,40 +51,34 @@ export class Picture {
       const frame = frames[this.#read++] as Frame;
       if (frame["topic"] !== this.#topic) continue;
       if (frame["type"] === "stream_status") this.#status(frame);
-      else if (frame["snapshot"] === true) this.#begin(frame);
+      else if (frame["snapshot"] === true) this.#snapshot.push(frame);
       else this.#change(frame);
     }
   }
 
-  #begin(frame: Frame): void {
-    const [first = frame] = this.#snapshot;
-    if (frame["update_id"] !== first["update_id"] || frame["epoch"] !== first["epoch"])
-      this.#wrong("a snapshot of two counts", frame);
-    if (this.#epoch === frame["epoch"] && (frame["update_id"] as number) < (this.#lastId ?? 0))
-      this.#wrong("a snapshot that runs back", frame);
-    this.#snapshot.push(frame);
-  }
-
   #status(frame: Frame): void {
-    const { state, count, epoch } = frame;
-    const [first] = this.#snapshot;
-    if (first || (state === "live" && count === 0)) {
-      this.#items.clear();
-      // An empty picture does not say where its counting stands.
-      this.#lastId = first?.["update_id"] as number | undefined;
-      this.#epoch = epoch;
-      for (const item of this.#snapshot) this.#items.set(this.#identity(item), membersOf(item));
-      if (state === "live" && count !== this.#snapshot.length) this.#wrong("a snapshot of another size", frame);
-      this.#snapshot = [];
-    }
+    const { state, count, epoch, update_id: id } = frame;
     this.#state = state;
+    // With an id it says that the picture is whole, be it empty; without, only how the feed is.
+    if (id === undefined) {
+      if (this.#snapshot.length > 0) this.#wrong("a snapshot without an end", frame);
+      return;
+    }
+    if (this.#snapshot.some((item) => item["update_id"] !== id || item["epoch"] !== epoch))
+      this.#wrong("a snapshot of another count", frame);
+    if (this.#epoch === epoch && (id as number) < (this.#lastId ?? 0)) this.#wrong("a snapshot that runs back", frame);
+    if (state === "live" && count !== this.#snapshot.length) this.#wrong("a snapshot of another size", frame);
+    this.#items.clear();
+    for (const item of this.#snapshot) this.#items.set(this.#identity(item), membersOf(item));
+    this.#lastId = id as number;
+    this.#epoch = epoch;
+    this.#snapshot = [];
   }
 
   #change(frame: Frame): void {
     if (this.#snapshot.length > 0) this.#wrong("an update within a snapshot", frame);
     const { update_id: id, skipped = 0, removed } = frame as { update_id: number; skipped?: number; removed?: true };
-    if (this.#lastId !== undefined && id !== this.#lastId + 1 + skipped)
-      this.#wrong(`a gap after ${this.#lastId}`, frame);
+    if (id !== (this.#lastId ?? Number.NaN) + 1 + skipped) this.#wrong(`a gap after ${this.#lastId}`, frame);
     this.#lastId = id;
     if (removed) this.#items.delete(this.#identity(frame));
     else this.#items.set(this.#identity(frame), membersOf(frame));

@@ -1,5 +1,6 @@
 import type { StreamOpened } from "../../src/protocol/frames.ts";
 import type { Frame, Wire } from "./gateway.ts";
+import { sameItems } from "./picture.ts";
 import type { TestRedis } from "./redis.ts";
 
 const iso = (seconds: number) => new Date(seconds * 1000).toISOString().replace("Z", "000+00:00");
@@ -79,8 +80,22 @@ export interface StreamKind {
   write(redis: TestRedis, n: number): Promise<unknown>;
   /** Whether an update tells of that write. */
   tells(frame: Frame, n: number): boolean;
-  /** Takes everything away again, and the identities of what is then gone. */
-  readonly removal?: { remove(redis: TestRedis): Promise<unknown>; readonly identities: readonly object[] };
+  /** What the matching query says, in the form of the stream's items; missing where nothing else tells. */
+  truth?(wire: Wire): Promise<readonly Frame[]>;
+  /** Takes it away again, and by what one knows what is gone. */
+  readonly removal?: { remove(redis: TestRedis): Promise<unknown>; readonly identity: object };
+}
+
+/** The one item of a query that may find none. */
+async function oneOrNone(wire: Wire, operation: string, params: object): Promise<Frame[]> {
+  const answer = await wire.request(operation, params);
+  if (answer["success"] === true) return [answer["result"] as Frame];
+  if (String(answer["error_code"]).endsWith("_NOT_FOUND")) return [];
+  throw new Error(`${operation}: ${JSON.stringify(answer)}`);
+}
+
+async function list(wire: Wire, operation: string, params: object = {}): Promise<Frame[]> {
+  return (await wire.ask(operation, params)) as Frame[];
 }
 
 /** Every kind of stream, on keys that carry the given tag and are nobody else's. */
@@ -93,9 +108,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `ticker:${tag}:BTC/USDT`,
       write: (redis, n) => setTicker(redis, tag, "BTC/USDT", n),
       tells: ({ price }, n) => price === n,
+      truth: (wire) => oneOrNone(wire, "get_ticker", { exchange: tag, symbol: "BTC/USDT" }),
       removal: {
         remove: (redis) => redis.command(["HDEL", `tickers:${tag}`, "BTC/USDT"]),
-        identities: [{ exchange: tag, symbol: "BTC/USDT" }],
+        identity: { exchange: tag, symbol: "BTC/USDT" },
       },
     },
     {
@@ -105,9 +121,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `tickers:${tag}-all`,
       write: (redis, n) => setTicker(redis, `${tag}-all`, "ETH/USDT", n),
       tells: ({ price }, n) => price === n,
+      truth: (wire) => list(wire, "get_all_tickers", { exchange: `${tag}-all` }),
       removal: {
         remove: (redis) => redis.command(["HDEL", `tickers:${tag}-all`, "ETH/USDT"]),
-        identities: [{ exchange: `${tag}-all`, symbol: "ETH/USDT" }],
+        identity: { exchange: `${tag}-all`, symbol: "ETH/USDT" },
       },
     },
     {
@@ -117,9 +134,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `position:${tag}`,
       write: (redis, n) => setPositions(redis, tag, { "BTC/USD:BTC": n }),
       tells: ({ volume }, n) => volume === n,
+      truth: (wire) => list(wire, "get_positions", { user_id: tag }),
       removal: {
         remove: (redis) => setPositions(redis, tag, {}),
-        identities: [{ user_id: tag, exchange: null, symbol: "BTC/USD:BTC" }],
+        identity: { user_id: tag, exchange: null, symbol: "BTC/USD:BTC" },
       },
     },
     {
@@ -129,9 +147,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `orders:${tag}`,
       write: (redis, n) => saveOrder(redis, tag, "o-1", "open", n),
       tells: ({ volume }, n) => volume === n,
+      truth: (wire) => list(wire, "get_orders", { exchange: tag }),
       removal: {
         remove: (redis) => redis.command(["HDEL", `order_status:${tag}`, "o-1"]),
-        identities: [{ exchange: tag, order_id: "o-1" }],
+        identity: { exchange: tag, order_id: "o-1" },
       },
     },
     {
@@ -141,6 +160,14 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `order_queue:${tag}-queue`,
       write: (redis, n) => saveOrder(redis, `${tag}-queue`, "o-1", `status-${n}`),
       tells: ({ by_status }, n) => Object.hasOwn(by_status as object, `status-${n}`),
+      async truth(wire) {
+        const exchange = `${tag}-queue`;
+        const orders = await list(wire, "get_orders", { exchange });
+        const by_status: Record<string, number> = {};
+        for (const { status } of orders) by_status[String(status)] = (by_status[String(status)] ?? 0) + 1;
+        const queue_length = await wire.ask("get_queue_length", { exchange });
+        return [{ exchange, queue_length, total: orders.length, by_status }];
+      },
     },
     {
       name: "one bot",
@@ -149,7 +176,8 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `bot:${tag}`,
       write: (redis, n) => setBot(redis, tag, `status-${n}`),
       tells: ({ status }, n) => status === `status-${n}`,
-      removal: { remove: (redis) => redis.command(["HDEL", "bot_status", tag]), identities: [{ bot_id: tag }] },
+      truth: (wire) => oneOrNone(wire, "get_bot_status", { bot_id: tag }),
+      removal: { remove: (redis) => redis.command(["HDEL", "bot_status", tag]), identity: { bot_id: tag } },
     },
     {
       name: "all bots",
@@ -158,9 +186,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: "bots",
       write: (redis, n) => setBot(redis, `${tag}-all`, `status-${n}`),
       tells: ({ bot_id, status }, n) => bot_id === `${tag}-all` && status === `status-${n}`,
+      truth: (wire) => list(wire, "get_bots"),
       removal: {
         remove: (redis) => redis.command(["HDEL", "bot_status", `${tag}-all`]),
-        identities: [{ bot_id: `${tag}-all` }],
+        identity: { bot_id: `${tag}-all` },
       },
     },
     {
@@ -186,9 +215,15 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       topic: `ohlcv:${tag}:1m`,
       write: (redis, n) => appendBars(redis, tag, [[7, n]]),
       tells: ({ close }, n) => close === n,
+      async truth(wire) {
+        const [bars = []] = await oneOrNone(wire, "get_latest_ohlcv_bars", { symbol: tag, timeframe: "1m" });
+        return (bars as unknown as number[][]).map(([timestamp, open, high, low, close, volume]) => {
+          return { symbol: tag, timeframe: "1m", timestamp, open, high, low, close, volume };
+        });
+      },
       removal: {
         remove: (redis) => redis.command(["DEL", `ohlcv:${tag}:1m`]),
-        identities: [{ symbol: tag, timeframe: "1m", timestamp: 420 }],
+        identity: { symbol: tag, timeframe: "1m", timestamp: 420 },
       },
     },
     {
@@ -199,6 +234,10 @@ export function streamKinds(tag: string): readonly StreamKind[] {
       write: (redis, n) => beat(redis, `bot:${tag}:1`, "error", Date.now() / 1000, `component-${n}`),
       tells: ({ problems }, n) =>
         (problems as { component: string }[]).some(({ component }) => component === `component-${n}`),
+      async truth(wire) {
+        const { redis: _redis, gateway: _gateway, ...health } = (await wire.ask("get_system_health")) as Frame;
+        return [health];
+      },
     },
   ];
 }
@@ -210,4 +249,18 @@ export async function follow(wire: Wire, operation: string, params: object = {})
   for (const topic of opened.topics)
     await wire.frame((frame) => frame["topic"] === topic && frame["state"] === "live", from);
   return opened;
+}
+
+/** Whether a picture is what the matching query says; when a value was read does not count. */
+export async function isTrue(
+  kind: StreamKind,
+  picture: { readonly items: readonly Frame[] },
+  wire: Wire,
+): Promise<boolean> {
+  if (!kind.truth) return true;
+  const isOneValue = ["stream_order_queue", "stream_process_health"].includes(kind.operation);
+  const comparable = (items: readonly Frame[]) =>
+    isOneValue ? items.map(({ timestamp: _timestamp, ...rest }) => rest) : items;
+  const truth = await kind.truth(wire);
+  return sameItems(comparable(picture.items), comparable(truth));
 }

@@ -1,0 +1,232 @@
+import { CacheError } from "../protocol/errors.ts";
+import type { StreamStatus } from "../protocol/frames.ts";
+import { at } from "./call-site.ts";
+import { Inbox } from "./inbox.ts";
+import { Pace } from "./pace.ts";
+import { type AnyUpdate, type Arrival, Position } from "./position.ts";
+import { Watched } from "./watched.ts";
+
+/** How a stream is doing: asking for its picture, live, or stale because Redis is out of the gateway's reach. */
+export interface StreamState {
+  readonly state: "opening" | "live" | "stale" | "ended";
+  /** `stale`: which topic is, where a stream has several. */
+  readonly topic?: string;
+  /** `stale`: since when, in unix seconds. */
+  readonly since?: number;
+  /** Why it is not live. */
+  readonly reason?: string;
+}
+
+/** What a stream asks for. */
+export interface StreamRequest {
+  readonly operation: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  /** The members that tell one item from another; null where every update is an event of its own. */
+  readonly identity: readonly string[] | null;
+  /** How many items a picture holds at most; older ones leave it without a word. */
+  readonly retain?: number | undefined;
+}
+
+/** How a stream is read. */
+export interface FeedOptions {
+  /** How many events wait at most. */
+  readonly bufferSize: number;
+  /** The line that asked for it. */
+  readonly site: Error;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a stream needs of its session. */
+export interface StreamHost {
+  /** The stream wants its picture (again); `opened`, `interrupted` or `end` is the answer. */
+  opens(feed: StreamFeed): void;
+  /** Nobody takes from it any more. */
+  leaves(feed: StreamFeed): void;
+}
+
+/**
+ * One stream: takes frames in and hands out updates one by one. Asks for a fresh picture when an update is missing. State
+ * that waits is replaced by newer state of the same item; events wait in a bounded queue; `skipped` tells what was left out.
+ */
+export class StreamFeed {
+  readonly request: StreamRequest;
+  readonly state = new Watched<StreamState>({ state: "opening" });
+  /** The interval that was asked for, in milliseconds. */
+  readonly intervalMs: number;
+  readonly #host: StreamHost;
+  readonly #site: Error;
+  readonly #signal: AbortSignal | undefined;
+  readonly #inbox: Inbox<Arrival>;
+  readonly #pace: Pace<Arrival>;
+  readonly #positions = new Map<string, Position>();
+  /** The topics that are not live. */
+  readonly #waiting = new Map<string, StreamState>();
+  #begun = false;
+  // Until the gateway has opened it anew, what comes belongs to other streams of the same topics.
+  #asking = false;
+
+  constructor(request: StreamRequest, host: StreamHost, { bufferSize, site, signal }: FeedOptions) {
+    this.request = request;
+    this.intervalMs = Number(request.params["interval_ms"] ?? 0);
+    this.#host = host;
+    this.#site = site;
+    this.#signal = signal;
+    this.#inbox = new Inbox(
+      bufferSize,
+      (arrival) => this.#positions.get(arrival.update.topic)?.handOut(arrival) ?? arrival,
+    );
+    this.#pace = new Pace(this.intervalMs, (arrival, key) => this.#inbox.put(arrival, key));
+  }
+
+  /** Whether it is over. */
+  get ended(): boolean {
+    return this.state.now.state === "ended";
+  }
+
+  /** The topics it follows. */
+  get topics(): Iterable<string> {
+    return this.#positions.keys();
+  }
+
+  /** The next update. Asks the gateway only when somebody waits for the first time. */
+  async next(): Promise<IteratorResult<AnyUpdate, undefined>> {
+    if (!this.#begun && !this.ended) this.#begin();
+    const { done, value } = await this.#inbox.next();
+    return done ? { done, value: undefined } : { done: false, value: value.update };
+  }
+
+  /** Nobody wants it any more. */
+  async return(): Promise<void> {
+    this.#finish({ state: "ended" });
+    await this.#inbox.return();
+  }
+
+  /** It is over: what waits can still be taken, then the error, if there is one, is thrown. */
+  end(error?: unknown): void {
+    if (this.ended) return;
+    this.#finish({ state: "ended", ...(error instanceof Error && { reason: error.message }) });
+    this.#inbox.end(error === undefined ? {} : { error: error instanceof CacheError ? at(this.#site, error) : error });
+  }
+
+  /** The gateway has opened it: these are its topics, and the picture of each comes next. */
+  opened(topics: readonly string[]): void {
+    this.#asking = false;
+    this.#waiting.clear();
+    for (const [topic, position] of this.#positions) if (!topics.includes(topic)) this.#drop(topic, position);
+    const { identity, retain } = this.request;
+    for (const topic of topics) {
+      this.#waiting.set(topic, { state: "opening" });
+      if (!this.#positions.has(topic)) this.#positions.set(topic, new Position(topic, identity ?? [], retain));
+    }
+    this.#settle();
+  }
+
+  /** The connection broke, or the gateway cannot open it now: what is known stands until the next snapshot. */
+  interrupted({ message }: CacheError): void {
+    this.#asking = true;
+    for (const position of this.#positions.values()) position.doubt();
+    this.state.set({ state: "opening", reason: message });
+  }
+
+  /** An update did not come: the picture is asked for again. */
+  lost(): void {
+    if (this.#asking) return;
+    this.interrupted(new CacheError("CONNECTION_FAILED", "an update was lost on the way"));
+    this.#host.opens(this);
+  }
+
+  /**
+   * An update of one of its topics came.
+   * @param fastestMs the shortest interval that a stream of this topic asked for: the pace at which the gateway sends
+   */
+  take(update: AnyUpdate, fastestMs: number): void {
+    const position = this.#positions.get(update.topic);
+    if (!position || this.#asking) return;
+    const key = this.#keyOf(update);
+    if (update.snapshot) {
+      // The snapshot of another stream of the same topic: this one knows all of it.
+      if (position.isAt(update.epoch, update.update_id)) return;
+      if (!position.isIncoming) this.#discard(update.topic);
+      this.#inbox.put(position.show(update, key), key);
+      return;
+    }
+    const verdict = position.follow(update);
+    if (verdict === "gap") this.lost();
+    if (verdict !== "next") return;
+    const arrival = position.arrival(update, key);
+    if (key === undefined) this.#inbox.put(arrival);
+    else if (update.removed && !position.knows(key)) {
+      // The reader never heard of it, and need not now.
+      this.#inbox.delete(key);
+      this.#pace.delete(key);
+    } else if (this.intervalMs > fastestMs || this.#pace.size > 0) this.#pace.put(arrival, key);
+    else this.#inbox.put(arrival, key);
+  }
+
+  /** The state of one of its topics came. */
+  tell({ topic, state, epoch, count, update_id: id, since, error_code: code }: StreamStatus): void {
+    const position = this.#positions.get(topic);
+    if (!position || this.#asking) return;
+    if (id !== undefined && !position.isAt(epoch, id)) {
+      if (!position.isIncoming) this.#discard(topic);
+      for (const arrival of position.complete(epoch, id, count)) this.#inbox.put(arrival, arrival.key);
+    }
+    if (!position.isWhole) {
+      this.lost();
+      return;
+    }
+    if (state === "live") this.#waiting.delete(topic);
+    else if (state === "stale")
+      this.#waiting.set(topic, { state, topic, ...(since !== undefined && { since }), ...(code && { reason: code }) });
+    this.#settle();
+  }
+
+  #begin(): void {
+    this.#begun = this.#asking = true;
+    this.#signal?.addEventListener("abort", this.#abort);
+    if (this.#signal?.aborted) this.#abort();
+    else this.#host.opens(this);
+  }
+
+  /** Whoever aborts wants nothing more, not even what waits. */
+  readonly #abort = (): void => {
+    this.#inbox.discard(() => true);
+    this.end(this.#signal?.reason);
+  };
+
+  /** A snapshot comes: what waits of the state before it has had its day. */
+  #discard(topic: string): void {
+    const isOlder = ({ update, key }: Arrival) => key !== undefined && update.topic === topic;
+    this.#inbox.discard(isOlder);
+    this.#pace.discard(isOlder);
+  }
+
+  /** A topic is no longer one of its topics, so its items are gone. */
+  #drop(topic: string, position: Position): void {
+    this.#discard(topic);
+    for (const arrival of position.vanish()) this.#inbox.put(arrival, arrival.key);
+    this.#positions.delete(topic);
+  }
+
+  /** What identifies an item; nothing where updates are events. */
+  #keyOf(update: AnyUpdate): string | undefined {
+    const { identity } = this.request;
+    return identity === null ? undefined : JSON.stringify([update.topic, ...identity.map((name) => update[name])]);
+  }
+
+  /** It is live when all of its topics are. */
+  #settle(): void {
+    const [state = { state: "live" } as const] = this.#waiting.values();
+    const { now } = this.state;
+    if (state.state !== now.state || state.topic !== now.topic || state.reason !== now.reason) this.state.set(state);
+  }
+
+  #finish(state: StreamState): void {
+    if (this.ended) return;
+    this.state.set(state);
+    this.state.end();
+    this.#pace.end();
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#host.leaves(this);
+  }
+}

@@ -1,0 +1,139 @@
+import { CacheError, errorCodes, isErrorCode } from "../protocol/errors.ts";
+import type { StreamOpened, StreamStatus } from "../protocol/frames.ts";
+import type { Calls } from "./calls.ts";
+import type { StreamFeed, StreamHost } from "./feed.ts";
+import type { AnyUpdate } from "./position.ts";
+
+interface Subscription {
+  /** The id under which the gateway knows it on this connection. */
+  id?: string;
+  /** Set while it waits to ask once more. */
+  retry?: ReturnType<typeof setTimeout> | undefined;
+}
+
+const firstRetryMs = 200;
+const maxRetryMs = 10_000;
+
+/** The streams that somebody reads, and which of them a frame is for. After a break all of them are opened anew. */
+export class Subscriptions implements StreamHost {
+  readonly #calls: Calls;
+  readonly #subscriptions = new Map<StreamFeed, Subscription>();
+  readonly #routes = new Map<string, Set<StreamFeed>>();
+  #isConnected = false;
+  #closed: CacheError | undefined;
+
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  opens(feed: StreamFeed): void {
+    if (this.#closed) {
+      feed.end(this.#closed);
+      return;
+    }
+    const subscription = this.#subscriptions.get(feed) ?? {};
+    this.#subscriptions.set(feed, subscription);
+    // First, so that a connection that has all the streams it may have can open this one again.
+    this.#unsubscribe(subscription);
+    if (this.#isConnected) this.#subscribe(feed, subscription);
+  }
+
+  leaves(feed: StreamFeed): void {
+    const subscription = this.#subscriptions.get(feed);
+    if (!subscription) return;
+    this.#subscriptions.delete(feed);
+    clearTimeout(subscription.retry);
+    this.#unroute(feed);
+    this.#unsubscribe(subscription);
+  }
+
+  /** There is a new connection: the gateway knows nothing of us any more. */
+  resume(): void {
+    this.#isConnected = true;
+    for (const [feed, subscription] of this.#subscriptions) this.#subscribe(feed, subscription);
+  }
+
+  /** The connection broke. */
+  interrupt(reason: CacheError): void {
+    this.#isConnected = false;
+    this.#routes.clear();
+    for (const [feed, subscription] of this.#subscriptions) {
+      clearTimeout(subscription.retry);
+      this.#subscriptions.set(feed, {});
+      feed.interrupted(reason);
+    }
+  }
+
+  /** There will be no connection any more. Without a reason streams just end. */
+  close(reason: CacheError | undefined): void {
+    this.#isConnected = false;
+    this.#closed = reason ?? new CacheError("CONNECTION_CLOSED", "the connection has been closed");
+    for (const feed of [...this.#subscriptions.keys()]) feed.end(reason);
+  }
+
+  /** An update was lost, nobody knows of which topic. */
+  lost(): void {
+    for (const feed of this.#subscriptions.keys()) feed.lost();
+  }
+
+  /** An update came. */
+  take(update: AnyUpdate): void {
+    const feeds = this.#routes.get(update.topic);
+    if (!feeds) return;
+    let fastestMs = Number.POSITIVE_INFINITY;
+    for (const { intervalMs } of feeds) fastestMs = Math.min(fastestMs, intervalMs);
+    for (const feed of feeds) feed.take(update, fastestMs);
+  }
+
+  /** A stream_status came. */
+  tell(status: StreamStatus): void {
+    for (const feed of [...(this.#routes.get(status.topic) ?? [])]) {
+      // A server that drains closes the connection next, and the stream goes on with the next one.
+      if (status.state !== "ended") feed.tell(status);
+      else if (status.error_code !== "DRAINING") feed.end(endedBy(status));
+    }
+  }
+
+  #subscribe(feed: StreamFeed, subscription: Subscription, attempt = 0): void {
+    const { operation, params } = feed.request;
+    this.#calls.ask(operation, params, {
+      settle: (result) => {
+        const { stream, topics } = result as StreamOpened;
+        subscription.id = stream;
+        if (feed.ended) return this.#unsubscribe(subscription);
+        this.#unroute(feed);
+        feed.opened(topics);
+        for (const topic of topics) {
+          const route = this.#routes.get(topic) ?? new Set();
+          this.#routes.set(topic, route.add(feed));
+        }
+      },
+      fail: (error) => {
+        if (feed.ended) return;
+        if (!(error instanceof CacheError) || !error.retryable) return feed.end(error);
+        feed.interrupted(error);
+        const delayMs = Math.random() * Math.min(maxRetryMs, firstRetryMs * 2 ** attempt);
+        subscription.retry = setTimeout(() => this.#subscribe(feed, subscription, attempt + 1), delayMs);
+      },
+    });
+  }
+
+  #unsubscribe(subscription: Subscription): void {
+    const { id: stream } = subscription;
+    delete subscription.id;
+    if (stream !== undefined && this.#isConnected) this.#calls.ask("unsubscribe", { stream });
+  }
+
+  #unroute(feed: StreamFeed): void {
+    for (const topic of feed.topics) {
+      const route = this.#routes.get(topic);
+      route?.delete(feed);
+      if (route?.size === 0) this.#routes.delete(topic);
+    }
+  }
+}
+
+function endedBy({ topic, error_code: code }: StreamStatus): CacheError {
+  const known = isErrorCode(code) ? code : "INTERNAL_ERROR";
+  return new CacheError(known, `${topic} was ended by the gateway: ${errorCodes[known].about}`);
+}

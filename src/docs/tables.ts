@@ -1,0 +1,173 @@
+import { type TSchema, Type } from "typebox";
+import { identityAccounts } from "../operations/account-map.ts";
+import { allowed } from "../operations/check.ts";
+import { domains } from "../operations/index.ts";
+import type { LiveQuery, Operation, Reading } from "../operations/operation.ts";
+import { type CloseMeaning, closeCodes, type ErrorMeaning, errorCodes } from "../protocol/errors.ts";
+import { methodName, wireName } from "../protocol/names.ts";
+import { flagOf, type Setting, type SettingName, settings } from "../server/settings.ts";
+import { declarationOf, typeOf, typesOf } from "./types.ts";
+
+/** An operation with its name in the client and the domain that declares it. */
+interface Declared {
+  readonly domain: string;
+  readonly method: string;
+  readonly operation: Operation;
+}
+
+const declared: readonly Declared[] = Object.entries(domains).flatMap(([domain, operations]) =>
+  Object.entries(operations as Readonly<Record<string, Operation>>).map(([method, operation]) => ({
+    domain,
+    method,
+    operation,
+  })),
+);
+
+const code = (text: string) => `\`${text}\``;
+const list = (texts: readonly string[]) => (texts.length === 0 ? "–" : texts.map(code).join(", "));
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A Markdown table; a `|` in a cell does not end it. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+/** The parameters in order, those that may be left out with a `?`. */
+function parametersOf({ params }: Operation, named: (name: string) => string = (name) => name): string {
+  const own = Object.entries(params).filter(([name]) => name !== "interval_ms");
+  return own.map(([name, schema]) => `${named(name)}${Type.IsOptional(schema) ? "?" : ""}`).join(", ");
+}
+
+const answerOf = (operation: Operation) => typeOf(operation.kind === "query" ? operation.result : operation.update);
+
+/** What the client can be asked, domain by domain: the method with its parameters, what it gives, and what for. */
+export function methodsTable(): string {
+  const rows = declared
+    .filter(({ operation }) => operation.method !== false)
+    .map(({ domain, method, operation }, at, all) => [
+      all[at - 1]?.domain === domain ? "" : `**${domain}**`,
+      code(`${method}(${parametersOf(operation, methodName)})`),
+      operation.kind === "live" ? `stream of ${code(answerOf(operation))}` : code(answerOf(operation)),
+      operation.about,
+    ]);
+  return table(["", "method", "gives", ""], rows);
+}
+
+/** What can be asked on the wire, domain by domain: parameters, Redis reads, results, and the errors of each. */
+export function operationsTables(): string {
+  return Object.keys(domains)
+    .map((domain) => {
+      const rows = declared
+        .filter((one) => one.domain === domain)
+        .map(({ method, operation }) => [
+          code(`${wireName(method)}(${parametersOf(operation)})`),
+          operation.about,
+          operation.reads === "–" ? "–" : code(operation.reads),
+          code(operation.kind === "query" ? answerOf(operation) : "StreamOpened"),
+          list(operation.errors ?? []),
+        ]);
+      return `### ${capital(domain)}\n\n${table(["operation", "answer", "reads", "result", "own errors"], rows)}`;
+    })
+    .join("\n\n");
+}
+
+/** What each parameter is and allows. */
+export function parametersTable(): string {
+  const rows = new Map<string, readonly string[]>();
+  for (const { operation } of declared)
+    for (const [name, schema] of Object.entries(operation.params)) {
+      const { description = "" } = schema as { description?: string };
+      const cells = [code(name), allowed(schema), description];
+      rows.set(cells.join(), cells);
+    }
+  return table(["parameter", "allowed", "meaning"], [...rows.values()]);
+}
+
+/** What each stream sends: the type of its updates, what tells one item from another, and the topics it follows. */
+export function streamsTable(): string {
+  const rows = declared.flatMap(({ method, operation }) =>
+    operation.kind === "live"
+      ? [
+          [
+            code(wireName(method)),
+            code(operation.type),
+            code(answerOf(operation)),
+            identityOf(operation),
+            operation.retain === undefined ? "all there are" : `the last ${operation.retain}`,
+            topicsOf(operation),
+          ],
+        ]
+      : [],
+  );
+  return table(["operation", "updates", "data", "items differ by", "picture", "topics"], rows);
+}
+
+function identityOf({ identity }: LiveQuery): string {
+  if (identity === null) return "every update is an event of its own";
+  return identity.length === 0 ? "there is only one" : list(identity);
+}
+
+/** The names of the topics, with parameters in braces: with the ones that may be left out, and without. */
+function topicsOf(live: LiveQuery): string {
+  // Naming topics needs no more of a reading than the accounts.
+  const reading = { accounts: identityAccounts } as Reading;
+  const own = Object.entries(live.params).filter(([name]) => name !== "interval_ms");
+  const placeholder = ([name, schema]: [string, TSchema]) =>
+    (schema as { type?: unknown }).type === "array" ? [name, [`{${name.replace(/s$/, "")}}`]] : [name, `{${name}}`];
+  const required = own.filter(([, schema]) => !Type.IsOptional(schema));
+  const names = [required, own].flatMap((given) =>
+    live.topics(reading, Object.fromEntries(given.map(placeholder))).map(({ name }) => name),
+  );
+  return [...new Set(names)].map(code).join(" or ");
+}
+
+/** Everything that is answered or sent, as declarations in TypeScript. */
+export function typesBlock(): string {
+  const schemas = declared.map(({ operation }) => (operation.kind === "query" ? operation.result : operation.update));
+  const types = [...typesOf(schemas)].map(([name, schema]) => declarationOf(name, schema));
+  return ["```ts", types.join("\n\n"), "```"].join("\n");
+}
+
+/** Every error code of the server, or every one that the client raises itself. */
+export function errorsTable(from: ErrorMeaning["from"]): string {
+  const rows = Object.entries<ErrorMeaning>(errorCodes)
+    .filter(([, meaning]) => meaning.from === from)
+    .map(([name, { about, retryable }]) => [code(name), about, retryable ? "yes" : "no"]);
+  return table(["error_code", "meaning", "retryable"], rows);
+}
+
+/** What a client is to do after each close code. */
+export function closeCodesTable(): string {
+  const rows = Object.entries<CloseMeaning>(closeCodes).map(([number, { about, reconnect }]) => [
+    number,
+    about,
+    reconnect ? "yes" : "no",
+  ]);
+  return table(["code", "meaning", "come back"], rows);
+}
+
+const allSettings = Object.entries<Setting>(settings) as [SettingName, Setting][];
+
+/** Every setting: its flag, its environment variables, and what it is and allows. */
+export function settingsTable(): string {
+  const rows = allSettings.map(([name, { about, env, kind, default: preset }]) => [
+    code(`--${flagOf(name)}`),
+    env.map(code).join(" "),
+    preset === undefined ? "–" : code(preset),
+    kind.allowed,
+    about,
+  ]);
+  return table(["flag", "environment", "default", "allowed", "meaning"], rows);
+}
+
+/** A `.env` file with every setting in it, each commented out and at its default. */
+export function envExample(): string {
+  const blocks = allSettings.map(([, { about, env, kind, default: preset = "" }]) => {
+    const [name, ...aliases] = env;
+    const also = aliases.length === 0 ? "" : `; also ${aliases.join(", ")}`;
+    return `# ${capital(about)}.\n# Allowed: ${kind.allowed}${also}\n#${name}=${preset}`;
+  });
+  const head = "# Settings of fullon-cache-api. Copy this to .env and take the # from what should be different.";
+  return `${[head, ...blocks].join("\n\n")}\n`;
+}

@@ -1,0 +1,144 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFile, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { fullonCacheApi } from "../src/client/websocket-client.ts";
+import { start } from "./kit/program.ts";
+import { startRedis } from "./kit/redis.ts";
+
+vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000, hookTimeout: 60_000 });
+
+const execute = promisify(execFile);
+const root = fileURLToPath(new URL("../", import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const scratch = mkdtempSync(join(tmpdir(), "fullon-cache-api-package-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** The checkout as far as a package is made of it, built here so that the real one's `dist` is nobody's concern. */
+const checkout = join(scratch, "checkout");
+/** A project that has the package installed. */
+const project = join(scratch, "project");
+const installed = join(project, "node_modules", manifest.name);
+
+// An npm that needs no network, runs no scripts, and knows nobody's settings.
+const npm = {
+  npm_config_cache: join(scratch, "npm"),
+  npm_config_ignore_scripts: "true",
+  npm_config_offline: "true",
+  npm_config_update_notifier: "false",
+  npm_config_userconfig: join(scratch, "npmrc"),
+};
+
+/** Runs a program to its end. @throws Error its exit code is not 0 */
+async function execution(file: string, args: readonly string[], cwd: string): Promise<string> {
+  const { stdout } = await execute(file, args, { cwd, env: { ...process.env, ...npm } });
+  return stdout;
+}
+
+/** Links what the package depends on, and nothing besides: what it uses without saying so is not found. */
+async function linkDependencies(modules: string): Promise<void> {
+  await mkdir(modules, { recursive: true });
+  for (const name of Object.keys(manifest.dependencies))
+    await symlink(join(root, "node_modules", name), join(modules, name));
+}
+
+beforeAll(async () => {
+  await mkdir(checkout);
+  const tsc = join(root, "node_modules", ".bin", "tsc");
+  await execution(tsc, ["-p", "tsconfig.build.json", "--outDir", join(checkout, "dist")], root);
+  for (const file of await readdir(root))
+    if (/^(package\.json|LICENSE|.*\.md)$/.test(file)) await copyFile(join(root, file), join(checkout, file));
+  await linkDependencies(join(checkout, "node_modules"));
+  await linkDependencies(join(project, "node_modules"));
+  await execution("npm", ["pack", "--pack-destination", scratch], checkout);
+  await mkdir(installed);
+  const [tarball = ""] = readdirSync(scratch).filter((name) => name.endsWith(".tgz"));
+  await execution("tar", ["-xzf", join(scratch, tarball), "-C", installed, "--strip-components=1"], scratch);
+  const dependencies = { [manifest.name]: "*" };
+  await writeFile(join(project, "package.json"), JSON.stringify({ private: true, type: "module", dependencies }));
+  await execution("npm", ["rebuild"], project);
+});
+
+test("the package holds what is built and what is to be read, and nothing else", () => {
+  const kinds = new Set(readdirSync(installed).filter((name) => !name.endsWith(".md")));
+  expect([...kinds].sort()).toEqual(["LICENSE", "dist", "package.json"]);
+  const files = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+  expect(files.filter((file) => /\.\w+$/.test(file) && !/\.(js|d\.ts)(\.map)?$/.test(file))).toEqual([]);
+  expect(existsSync(join(installed, "dist", "cli", "main.js"))).toBe(true);
+});
+
+test("publint has nothing to say about the package", async () => {
+  const { messages, pkg } = await publint({ pkgDir: installed, pack: false, strict: true });
+  expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
+});
+
+test.concurrent.each([
+  ["a project that has it installed", project],
+  ["its own checkout", checkout],
+])("npx fullon-cache-api serves from %s", async (_where, cwd) => {
+  await using redis = await startRedis();
+  await redis.replay("commands");
+  const env = { ...npm, REDIS_URL: redis.gatewayUrl, LOG_LEVEL: "warn" };
+  await using serve = start("npx", ["--no-install", manifest.name, "serve", "--port", "0"], { cwd, env });
+  const line = await serve.line(/^listening on /);
+  await using cache = await fullonCacheApi(line.slice("listening on ".length));
+  expect(await cache.getTicker("binance", "BTC/USDT")).toMatchObject({ price: 97_321.45 });
+  expect((await cache.getServerInfo()).version).toBe(manifest.version);
+  serve.interrupt();
+  await serve.ended;
+  expect({ lines: serve.lines, errors: serve.errors }).toEqual({ lines: [line], errors: [] });
+});
+
+test.concurrent("server and client can be imported by name, together or each by itself", async () => {
+  await using redis = await startRedis();
+  await redis.replay("commands");
+  await writeFile(
+    join(project, "program.js"),
+    `import * as all from "fullon-cache-api";
+     import * as client from "fullon-cache-api/client";
+     import * as server from "fullon-cache-api/server";
+     import manifest from "fullon-cache-api/package.json" with { type: "json" };
+     const gateway = new server.CacheWebSocketServer({ port: 0, redis: process.env.REDIS_URL, logLevel: "silent" });
+     await gateway.start();
+     const cache = await client.fullonCacheApi(gateway.url);
+     const missing = await cache.getTicker("binance", "NO/SUCH").catch((error) => error);
+     for await (const update of all.merge({ one: cache.streamTickers("binance", ["BTC/USDT"]) })) {
+       console.log(JSON.stringify(update[1].price));
+       break;
+     }
+     console.log(missing instanceof all.CacheError, missing.code, manifest.version);
+     console.log(Object.keys({ ...client, ...server }).sort().join() === Object.keys(all).sort().join());
+     await cache.close();
+     await gateway.stop();`,
+  );
+  await using program = start(process.execPath, ["program.js"], { cwd: project, env: { REDIS_URL: redis.gatewayUrl } });
+  expect(await program.ended, program.text).toEqual({ code: 0, signal: null });
+  expect(program.lines).toEqual(["97321.45", `true TICKER_NOT_FOUND ${manifest.version}`, "true"]);
+});
+
+test.concurrent("its types are found, and tell a right program from a wrong one", async () => {
+  const types = (text: string) => `import { fullonCacheApi, type Ticker } from "fullon-cache-api";
+    import { merge } from "fullon-cache-api/client";
+    import { CacheWebSocketServer } from "fullon-cache-api/server";
+    const server = await new CacheWebSocketServer({ port: 0 }).start();
+    const cache = await fullonCacheApi(server.url);
+    const ticker: Ticker = await cache.getTicker("binance", "BTC/USDT");
+    for await (const [name, update] of merge({ bots: cache.streamBotStatus() }))
+      if (!update.removed) console.log(name satisfies "bots", update.feeds, ticker.price);
+    ${text}`;
+  await writeFile(join(project, "right.ts"), types("await cache.close();"));
+  await writeFile(join(project, "wrong.ts"), types('await cache.getTicker("binance");'));
+  const compilerOptions = { strict: true, noEmit: true, module: "nodenext", target: "es2023", skipLibCheck: true };
+  await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+  await using tsc = start(join(root, "node_modules", ".bin", "tsc"), ["-p", "."], { cwd: project });
+  expect(await tsc.ended).toMatchObject({ code: 1 });
+  expect(tsc.lines.filter((line) => line.includes("error"))).toEqual([
+    expect.stringMatching(/^wrong\.ts\(\d+,\d+\): error TS2554: Expected 2-3 arguments, but got 1\.$/),
+  ]);
+});
