@@ -111,7 +111,7 @@ test("whatever is put and taken, of every key the last value comes out, and valu
     fc.constant("wait" as const),
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
       const inbox = new Inbox<{ key: string; n: number }>(100);
       const results: Promise<IteratorResult<{ key: string; n: number }, undefined>>[] = [];
       const last = new Map<string, number>();

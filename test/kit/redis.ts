@@ -9,7 +9,7 @@ const user = "fullon_cache_api";
 const password = "only-for-tests";
 
 /** The rules of the Redis user that is enough for the gateway, and nothing besides. */
-const rules = `reset on >${password} resetkeys resetchannels -@all
+export const accessRules = (password: string) => `reset on >${password} resetkeys resetchannels -@all
   %R~tickers:* %R~ticker_time:* %R~accounts %R~account_positions %R~order_status:* %R~new_orders:*
   %R~block_exchange %R~opening_position %R~bot_status %R~trades:* %R~user_trades:*
   %R~TRADE:STATUS:* %R~USER_TRADE:STATUS:* %R~ohlcv:* %R~process:* &ticker_updates:*
@@ -142,6 +142,6 @@ export function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
 
 function launch(port?: number): Promise<RedisServer> {
   // As an argument, so that the user exists before the first gateway can knock.
-  const given = { arguments: ["--user", user, ...rules.split(/\s+/)] };
+  const given = { arguments: ["--user", user, ...accessRules(password).split(/\s+/)] };
   return startRedisServer(port === undefined ? given : { ...given, port });
 }

@@ -1,0 +1,294 @@
+import { execFile } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { parseEnv, promisify } from "node:util";
+import { type Static, type TSchema, Type } from "typebox";
+import { Value } from "typebox/value";
+import { expect, test } from "vitest";
+import { filled, generatedFiles } from "../scripts/generated-files.ts";
+import { startMarket } from "../src/demo/market.ts";
+import { startRedisServer } from "../src/demo/redis-server.ts";
+import { operations, operationsByWireName } from "../src/operations/index.ts";
+import type { LiveQuery, Operation } from "../src/operations/operation.ts";
+import { errorCodes, isErrorCode } from "../src/protocol/errors.ts";
+import {
+  maxRequestIdLength,
+  type Request,
+  type StreamOpened,
+  type StreamStatus,
+  type UpdateEnvelope,
+} from "../src/protocol/frames.ts";
+import { readSettings, type SettingName, settings } from "../src/server/settings.ts";
+import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
+import { accessRules } from "./kit/redis.ts";
+
+const run = promisify(execFile);
+const root = resolve(".");
+const documents = readdirSync(".").filter((name) => name.endsWith(".md"));
+const textOf = (path: string) => readFileSync(path, "utf8");
+const all = documents.map(textOf).join("\n");
+
+/** The blocks of code of one language in a document. */
+function blocks(document: string, language: string): string[] {
+  const found = textOf(document).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm);
+  return [...found].filter(([, name]) => name === language).map(([, , text = ""]) => text);
+}
+
+/** A directory of its own, in which the packages of this one are found. */
+async function workshop() {
+  const path = await mkdtemp(join(tmpdir(), "fullon-cache-api-documents-"));
+  symlinkSync(join(root, "node_modules"), join(path, "node_modules"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+test("what is generated in documents is up to date; if not: npm run generate", async () => {
+  for (const [path, text] of await generatedFiles())
+    if (!path.startsWith("src/")) expect(textOf(path), path).toBe(text);
+});
+
+test("a section that nobody generates is a mistake", () => {
+  expect(() => filled("<!-- generated: nonsense -->\n<!-- end generated -->")).toThrow("no section is called nonsense");
+  expect(filled("plain text")).toBe("plain text");
+});
+
+test("an .env made from the example, with every # taken away, sets every setting to its default", () => {
+  const names = Object.keys(settings) as SettingName[];
+  const env = parseEnv(textOf(".env.example").replace(/^#(?=[A-Z_]+=)/gm, ""));
+  expect(Object.keys(env)).toEqual(names.map((name) => settings[name].env[0]));
+  expect(readSettings({ env: env as Record<string, string> })).toEqual(readSettings({}));
+});
+
+// The shapes of frames; the compiler holds their members to those that the protocol declares.
+type Shape<T> = { readonly [N in keyof T]-?: TSchema };
+const closed = (members: Record<string, TSchema>) => Type.Object(members, { additionalProperties: false });
+const Id = Type.Union([Type.String({ minLength: 1, maxLength: maxRequestIdLength }), Type.Integer()]);
+const Code = Type.Enum(Object.keys(errorCodes));
+
+const RequestFrame = closed({
+  request_id: Id,
+  operation: Type.Enum([...operationsByWireName.keys()]),
+  params: Type.Optional(Type.Object({})),
+} satisfies Shape<Request>);
+const Success = closed({ request_id: Id, success: Type.Literal(true), result: Type.Unknown() });
+const Failure = closed({
+  request_id: Type.Union([Id, Type.Null()]),
+  success: Type.Literal(false),
+  error: Type.String({ minLength: 1 }),
+  error_code: Code,
+  retryable: Type.Boolean(),
+  details: Type.Optional(Type.Object({})),
+});
+const Opened = closed({
+  stream: Type.String(),
+  topics: Type.Array(Type.String(), { minItems: 1 }),
+  epoch: Type.String(),
+} satisfies Shape<StreamOpened>);
+const Status = closed({
+  type: Type.Literal("stream_status"),
+  topic: Type.String(),
+  state: Type.Enum(["live", "stale", "ended"]),
+  epoch: Type.String(),
+  count: Type.Optional(Type.Integer({ minimum: 0 })),
+  update_id: Type.Optional(Type.Integer({ minimum: 0 })),
+  since: Type.Optional(Type.Number()),
+  error_code: Type.Optional(Code),
+} satisfies Shape<StreamStatus>);
+const envelope = {
+  type: Type.String(),
+  topic: Type.String(),
+  update_id: Type.Integer({ minimum: 1 }),
+  snapshot: Type.Optional(Type.Literal(true)),
+  epoch: Type.Optional(Type.String()),
+  skipped: Type.Optional(Type.Integer({ minimum: 1 })),
+} satisfies Shape<UpdateEnvelope>;
+
+function updateSchema({ update, identity }: LiveQuery, removed: boolean): TSchema {
+  if (!removed) return Type.Object({ ...envelope, ...update.properties });
+  const own = (identity ?? []).map((name) => [name, update.properties[name] as TSchema]);
+  return closed({ ...envelope, removed: Type.Literal(true), ...Object.fromEntries(own) });
+}
+
+const liveByType = new Map(
+  Object.values<Operation>(operations).flatMap((one) => (one.kind === "live" ? [[one.type, one] as const] : [])),
+);
+
+/** Fails unless a value is a frame as the protocol declares it. `asked`: the operation of each request before it. */
+function expectFrame(frame: Record<string, unknown>, asked: Map<unknown, Operation>): void {
+  const fits = (schema: TSchema, value: unknown = frame) =>
+    expect([...Value.Errors(schema, value)], JSON.stringify(value)).toEqual([]);
+  if ("operation" in frame) {
+    fits(RequestFrame);
+    const operation = operationsByWireName.get(String(frame["operation"])) as Operation;
+    expect(operation.check(frame["params"] ?? {}), JSON.stringify(frame)).toBeUndefined();
+    asked.set(frame["request_id"], operation);
+  } else if (frame["success"] === true) {
+    fits(Success);
+    const operation = asked.get(frame["request_id"]) as Operation;
+    fits(operation.kind === "query" ? operation.result : Opened, frame["result"]);
+  } else if ("success" in frame) {
+    fits(Failure);
+    const { error_code: code, retryable } = frame as Static<typeof Failure>;
+    expect(isErrorCode(code) && errorCodes[code].retryable).toBe(retryable);
+  } else if (frame["type"] === "stream_status") fits(Status);
+  else fits(updateSchema(liveByType.get(String(frame["type"])) as LiveQuery, frame["removed"] === true));
+}
+
+/** Fails unless the ids of each topic in a conversation follow each other, from the first snapshot on. */
+function expectIdsInOrder(frames: readonly Record<string, unknown>[]): void {
+  const last = new Map<unknown, number>();
+  for (const { type, topic, update_id: id, snapshot, skipped = 0 } of frames) {
+    if (typeof id !== "number") continue;
+    const before = last.get(topic);
+    if (type !== "stream_status" && !snapshot && before !== undefined)
+      expect(id, `${topic}`).toBe(before + 1 + Number(skipped));
+    last.set(topic, id);
+  }
+}
+
+test("every frame in PROTOCOL.md is one that the protocol knows", () => {
+  const asked = new Map<unknown, Operation>();
+  const conversations = blocks("PROTOCOL.md", "json").map((block) =>
+    block
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>),
+  );
+  expect(conversations.length).toBeGreaterThan(10);
+  for (const frames of conversations) {
+    for (const frame of frames) expectFrame(frame, asked);
+    expectIdsInOrder(frames);
+  }
+  const types = new Set(conversations.flat().map((frame) => String(frame["type"])));
+  expect(types).toContain("stream_status");
+});
+
+test("the error codes that PROTOCOL.md calls reserved are those that nothing raises", () => {
+  const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter(
+    (path) => path.endsWith(".ts") && !path.endsWith("errors.ts"),
+  );
+  const source = sources.map((path) => textOf(join("src", path))).join("\n");
+  const idle = Object.keys(errorCodes).filter((code) => !source.includes(`"${code}"`));
+  const [, sentence = ""] = /\n(`[^.]*?) are reserved:/.exec(textOf("PROTOCOL.md")) ?? [];
+  expect([...sentence.matchAll(/`(\w+)`/g)].map(([, code]) => code)).toEqual(idle);
+});
+
+test("the Redis user in README.md is the one that the tests use", () => {
+  const block = blocks("README.md", "").find((text) => text.startsWith("ACL SETUSER"));
+  const words = (text: string) => text.trim().split(/\s+/);
+  expect(words(block ?? "")).toEqual(["ACL", "SETUSER", "fullon_cache_api", ...words(accessRules("PASSWORD"))]);
+});
+
+/** The anchors of the headings of a document, as GitHub makes them. */
+function anchors(document: string): string[] {
+  const text = textOf(document).replace(/^```[\s\S]*?^```$/gm, "");
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test.each([...documents, "examples/README.md"])("every link in %s leads somewhere", (document) => {
+  const text = textOf(document).replace(/^```[\s\S]*?^```$/gm, "");
+  for (const [, link = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^https?:/.test(link)) continue;
+    const [path = "", anchor] = link.split("#");
+    const target = path === "" ? document : join(dirname(document), path);
+    expect(existsSync(target), link).toBe(true);
+    if (anchor !== undefined) expect(anchors(target), link).toContain(anchor);
+  }
+});
+
+test("every file, make target and npm script that a document names is there", () => {
+  const code = [...all.matchAll(/`([^`\n]+)`/g), ...all.matchAll(/^```(?:sh)?\n([\s\S]*?)^```$/gm)].map(([, it]) => it);
+  const named = (pattern: RegExp) => [...new Set([...code.join("\n").matchAll(pattern)].map(([, name = ""]) => name))];
+  const scripts = Object.keys(JSON.parse(textOf("package.json")).scripts);
+  expect(scripts).toEqual(expect.arrayContaining(named(/\bnpm run (\w+)/g)));
+  const targets = [...textOf("Makefile").matchAll(/^([a-z-]+):/gm)].map(([, target]) => target);
+  expect(targets).toEqual(expect.arrayContaining(named(/\bmake ([a-z]+)/g)));
+  const paths = named(/(?<![\w./-])((?:src|test|scripts|examples)\/[\w./-]*\w)/g);
+  expect(paths.filter((path) => !existsSync(path))).toEqual([]);
+});
+
+test("ARCHITECTURE.md lists every source file", () => {
+  const tree = blocks("ARCHITECTURE.md", "").find((text) => text.startsWith("src/")) ?? "";
+  const parents: string[] = [];
+  const listed = tree.split("\n").flatMap((line) => {
+    const [, indent = "", name] = /^( *)([\w./-]+)/.exec(line) ?? [];
+    if (name === undefined) return [];
+    const depth = indent.length / 2;
+    const path = join(...parents.slice(0, depth), name);
+    parents.splice(depth, parents.length, path.slice(path.lastIndexOf("/", path.length - 2) + 1));
+    return [path];
+  });
+  const isWhole = (folder: string) => !listed.some((path) => path !== folder && path.startsWith(folder));
+  const whole = listed.filter((path) => path.endsWith("/") && isWhole(path));
+  const files = readdirSync("src", { recursive: true, encoding: "utf8" })
+    .map((path) => join("src", path))
+    .filter((path) => path.endsWith(".ts") && !whole.some((folder) => path.startsWith(folder)));
+  expect(listed.filter((path) => path.endsWith(".ts")).toSorted()).toEqual(files.toSorted());
+  for (const folder of whole) expect(existsSync(folder), folder).toBe(true);
+});
+
+const snippets = ["README.md", "ARCHITECTURE.md"].flatMap((document) =>
+  blocks(document, "ts").map((text, at) => ({ name: `${document.slice(0, -3).toLowerCase()}-${at + 1}.ts`, text })),
+);
+
+test("every program in the documents compiles, runs to its end and says something", async () => {
+  await using place = await workshop();
+  await using redis = await startRedisServer();
+  await using _market = await startMarket(redis.url, { intervalMs: 20 });
+  await using server = new CacheWebSocketServer({ port: 0, redis: redis.url, logLevel: "silent" });
+  await server.start();
+  const entry = (path: string) => [join(root, "src", path)];
+  const compilerOptions = {
+    paths: {
+      "fullon-cache-api": entry("index.ts"),
+      "fullon-cache-api/client": entry("client/index.ts"),
+      "fullon-cache-api/server": entry("server/index.ts"),
+    },
+  };
+  const config = { extends: join(root, "tsconfig.json"), compilerOptions, include: ["*.ts"] };
+  writeFileSync(join(place.path, "tsconfig.json"), JSON.stringify(config));
+  writeFileSync(join(place.path, "package.json"), JSON.stringify({ type: "module" }));
+  for (const { name, text } of snippets) {
+    const here = text
+      .replaceAll("ws://localhost:8765", server.url)
+      .replaceAll("redis://localhost:6379", redis.url)
+      .replaceAll("port: 8765", "port: 0, logLevel: 'silent'");
+    writeFileSync(join(place.path, name), here);
+  }
+  const compiled = run(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.json"], { cwd: place.path });
+  const outputs = await Promise.all(
+    snippets.map(({ name }) =>
+      run(process.execPath, ["--import", "tsx", name], { cwd: place.path, timeout: 15_000 }),
+    ),
+  );
+  for (const [at, { stdout, stderr }] of outputs.entries()) {
+    expect(stdout, snippets[at]?.name).not.toBe("");
+    expect(stderr, snippets[at]?.name).toBe("");
+  }
+  expect((await compiled).stdout).toBe("");
+});
+
+test("the example in CONTRIBUTING.md works as it stands there", async () => {
+  await using place = await workshop();
+  const [declaration = "", trial = ""] = blocks("CONTRIBUTING.md", "ts");
+  for (const path of ["src", "scripts", "test/kit", "package.json", "tsconfig.json", "biome.json", ".gitignore"])
+    cpSync(join(root, path), join(place.path, path), { recursive: true });
+  mkdirSync(join(place.path, ".git"));
+  const domain = join(place.path, "src/operations/tickers.ts");
+  const begin = "export const tickers = domain({\n";
+  expect(textOf(domain)).toContain(begin);
+  writeFileSync(domain, textOf(domain).replace(begin, begin + declaration));
+  writeFileSync(join(place.path, "test/example.test.ts"), trial);
+  const options = { cwd: place.path, env: { ...process.env, VITEST: undefined } };
+  await run(process.execPath, ["--import", "tsx", "scripts/generate.ts"], options);
+  await Promise.all([
+    run("node_modules/.bin/vitest", ["run", "--reporter=dot", "test/example.test.ts"], options),
+    run("node_modules/.bin/tsc", ["--noEmit", "-p", "tsconfig.json"], options),
+  ]);
+});
