@@ -36,7 +36,7 @@ export async function generatedFiles(): Promise<Map<string, string>> {
   return new Map([
     [client, formatted(client, await clientSource())],
     [".env.example", envExample()],
-    ...documents.map((path, at): [string, string] => [path, filled(texts[at] ?? "")]),
+    ...documents.map((path, at): [string, string] => [path, formatted(path, filled(texts[at] ?? ""))]),
   ]);
 }
 
@@ -56,7 +56,10 @@ function frameSections(): Record<string, () => string> {
     declarations.flatMap((text) => {
       const [, declaration, name] = /^export ((?:interface|type) (\w+)[\s\S]*)/m.exec(text) ?? [];
       if (declaration === undefined) return [];
-      const plain = declaration.trim().replaceAll("readonly ", "").replace(/Readonly<(.*)>/g, "$1");
+      const plain = declaration
+        .trim()
+        .replaceAll("readonly ", "")
+        .replace(/Readonly<(.*)>/g, "$1");
       return [[`frame ${name}`, () => `\`\`\`ts\n${plain}\n\`\`\``]];
     }),
   );

@@ -569,7 +569,7 @@ test("every frame is answered once, with its id if it has one, whatever it holds
       expect(answered["error_code"]).not.toBe("INTERNAL_ERROR");
       expect(answered["error"]).toEqual(expect.any(String));
     }),
-    { numRuns: 500 },
+    { numRuns: 250 },
   );
   const answers = client.frames.filter((one) => "success" in one).length;
   await expectLife(client);

@@ -314,6 +314,21 @@ test("a feed that could not be read says so, and then goes on from what it knew"
   expect((await feed.look(reading)).changes).toEqual([{ id: "a", value: { n: 2 } }]);
 });
 
+test("a mistake of ours in reading an item is thrown, not hidden", async () => {
+  const key = "tickers:bug";
+  await hSet(key, "a", "{}");
+  const bug = new TypeError("a bug");
+  const feed = items({
+    watch: { keys: [key] },
+    texts: ({ cache }) => cache.hgetall(key),
+    item() {
+      throw bug;
+    },
+  });
+  await expect(feed.look(reading)).rejects.toBe(bug);
+  expect(corrupt).toEqual([]);
+});
+
 test("one value is told when it differs, with the time it was read at", async () => {
   const key = "ticker_time:one";
   let due: number | undefined;

@@ -1,8 +1,6 @@
 import { getEventListeners, once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { generatedFiles } from "../scripts/generated-files.ts";
 import { CacheError } from "../src/client/index.ts";
 import { signatures } from "../src/client/operations.ts";
 import { type CacheClient, type ClientOptions, fullonCacheApi } from "../src/client/websocket-client.ts";
@@ -57,10 +55,6 @@ async function failure(attempt: Promise<unknown>): Promise<CacheError> {
 }
 
 const firstLine = (error: Error) => error.stack?.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
-
-test("what is generated from the declarations is up to date", async () => {
-  for (const [path, text] of await generatedFiles()) expect(await readFile(path, "utf8"), path).toBe(text);
-});
 
 test("every operation has a method, with the parameters of its declaration in their order", () => {
   expect(Object.keys(signatures)).toEqual(withMethod.map(([name]) => name));

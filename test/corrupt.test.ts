@@ -251,6 +251,58 @@ test("balances that are no numbers are null, and a currency may be called anythi
   }
 });
 
+test("what a balance does not say is worked out from what it says", async () => {
+  const stored = {
+    USED: { total: 5, used: 2 },
+    RESERVED: { balance: 5, reserved: 1 },
+    FREE: { free: 3 },
+    MORE: { total: 1, available: 1.5 },
+    NONE: null,
+  };
+  await set("accounts", "700", json(stored));
+  expect(await answer(wire, "get_balance", { user_id: 700 })).toMatchObject({
+    balances: {
+      USED: { total: 5, available: 3, reserved: 2 },
+      RESERVED: { total: 5, available: 4, reserved: 1 },
+      FREE: { total: null, available: 3, reserved: null },
+      MORE: { total: 1, available: 1.5, reserved: 0 },
+      NONE: { total: null, available: null, reserved: null },
+    },
+  });
+});
+
+test.each([
+  ["idle", { a: { status: "idle" }, b: { status: "idle" } }],
+  ["mixed", { a: { status: "idle" }, b: { status: "paused" } }],
+  ["mixed", { a: { status: "idle" }, b: {} }],
+  ["running", { a: { status: "idle" }, b: { status: "running" } }],
+  ["error", { a: { status: "running" }, b: { status: "error" } }],
+  ["unknown", { a: {}, b: { status: 7 } }],
+  ["unknown", { a: 1 }],
+  ["resting", { status: "resting", a: { status: "error" } }],
+])("a bot is %s that says %j", async (status, stored) => {
+  await set("bot_status", "ASKED", json(stored));
+  expect(await answer(wire, "get_bot_status", { bot_id: "ASKED" })).toMatchObject({ status });
+  await gateway.redis.admin.hDel("bot_status", "ASKED");
+});
+
+test("of an order on several exchanges one whose time can be read goes before one whose cannot", async () => {
+  const order = (timestamp: unknown) => json({ status: "open", timestamp });
+  await set("order_status:several-1", "SEVERAL", order("not a date"));
+  await set("order_status:several-2", "SEVERAL", order("2026-11-22T07:00:00+00:00"));
+  await set("order_status:several-3", "SEVERAL", order(null));
+  expect(await answer(wire, "get_order_status", { order_id: "SEVERAL" })).toMatchObject({ exchange: "several-2" });
+});
+
+test("a process of which only the id is known is of the type that the id begins with", async () => {
+  const types: unknown[] = [];
+  for (const process_id of ["tick:a:b:1", "tick", ":1"]) {
+    await gateway.redis.admin.set(`process:data:${process_id}`, "{}");
+    types.push(await answer(wire, "get_process", { process_id }));
+  }
+  expect(types).toMatchObject([{ process_type: "tick" }, { process_type: null }, { process_type: null }]);
+});
+
 test.each<[string, Json[]]>([
   ["501", []],
   ["502", [{ symbol: "BTC/USDT", volume: -0.5, cost: -10, timestamp: 1795328000.5 }]],

@@ -23,7 +23,7 @@ beforeAll(async () => {
   const { admin } = gateway.redis;
   // The same start again and again, out of order, and in other units: what fullon_cache permits, and this recording lacks.
   const start = 1_795_300_000;
-  const repeated = Array.from({ length: 1_200 }, (_, at) => [start + 60 * Math.floor(at / 8), at, at, at, at, at]);
+  const repeated = Array.from({ length: 3_000 }, (_, at) => [start + 60 * Math.floor(at / 20), at, at, at, at, at]);
   await admin.rPush(
     "ohlcv:REPEATED/USDT:1m",
     repeated.map((bar) => JSON.stringify(bar)),

@@ -494,6 +494,32 @@ test("the trades of a whole exchange come from lists that are there and from lis
   expect(ids).toEqual({ "BTC/USDT": [1, 5], "ETH/USDT": [2, 3], "NEW/USDT": [4] });
 });
 
+test("a stream that begins while others are written begins with its whole picture", async () => {
+  await pushTrades(redis, "calm", "X", [1]);
+  await pushTrades(redis, "calm", "Y", [2]);
+  const [busy, wire] = await Promise.all([gateway.wire(), gateway.wire()]);
+  await follow(busy, "stream_trade_updates", { exchange: "busy" });
+  let writing = true;
+  const writes = (async () => {
+    for (let id = 1; writing; id += 50)
+      await Promise.all(Array.from({ length: 50 }, (_, at) => pushTrades(redis, "busy", `S${at}`, [id + at])));
+  })();
+  try {
+    for (let round = 0; round < 20; round++) {
+      const from = wire.frames.length;
+      const { stream } = await follow(wire, "stream_trade_updates", { exchange: "calm" });
+      const ids = framesOf(wire, "trades:calm", from).flatMap(({ trade_id }) =>
+        trade_id === undefined ? [] : [trade_id],
+      );
+      expect(ids.toSorted()).toEqual([1, 2]);
+      await wire.ask("unsubscribe", { stream });
+    }
+  } finally {
+    writing = false;
+    await writes;
+  }
+});
+
 test("a newcomer to trades gets the last ones that passed, also those that were drained", async () => {
   const [wire, late] = await Promise.all([gateway.wire(), gateway.wire()]);
   await follow(wire, "stream_trade_updates", { exchange: "late", symbol: "X" });

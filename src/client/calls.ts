@@ -1,6 +1,7 @@
 import { CacheError, isErrorCode } from "../protocol/errors.ts";
 import type { Response } from "../protocol/frames.ts";
 import { at } from "./call-site.ts";
+import { onAbort } from "./on-abort.ts";
 
 /** How one call behaves. */
 export interface CallOptions {
@@ -52,7 +53,7 @@ export class Calls {
       if (signal?.aborted) return reject(signal.reason);
       const done = () => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
+        release();
         this.#questions.delete(id);
       };
       const fail = (error: unknown) => {
@@ -63,11 +64,10 @@ export class Calls {
         done();
         resolve(result);
       };
-      const abort = () => fail(signal?.reason);
       const late = () => fail(new CacheError("REQUEST_TIMEOUT", `${operation}: no answer within ${timeoutMs} ms`));
       const id = this.#ask(operation, params, { settle, fail }, false);
       const timer = setTimeout(late, Math.min(timeoutMs, longestTimerMs));
-      signal?.addEventListener("abort", abort);
+      const release = onAbort(signal, () => fail(signal?.reason));
     });
   }
 

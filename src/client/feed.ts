@@ -2,6 +2,7 @@ import { CacheError } from "../protocol/errors.ts";
 import type { StreamStatus } from "../protocol/frames.ts";
 import { at } from "./call-site.ts";
 import { Inbox } from "./inbox.ts";
+import { onAbort } from "./on-abort.ts";
 import { Pace } from "./pace.ts";
 import { type AnyUpdate, type Arrival, Position } from "./position.ts";
 import { Watched } from "./watched.ts";
@@ -61,6 +62,8 @@ export class StreamFeed {
   readonly #positions = new Map<string, Position>();
   /** The topics that are not live. */
   readonly #waiting = new Map<string, StreamState>();
+  /** Lets the signal go. */
+  #release = (): void => {};
   #begun = false;
   // Until the gateway has opened it anew, what comes belongs to other streams of the same topics.
   #asking = false;
@@ -183,16 +186,18 @@ export class StreamFeed {
 
   #begin(): void {
     this.#begun = this.#asking = true;
-    this.#signal?.addEventListener("abort", this.#abort);
     if (this.#signal?.aborted) this.#abort();
-    else this.#host.opens(this);
+    else {
+      this.#release = onAbort(this.#signal, () => this.#abort());
+      this.#host.opens(this);
+    }
   }
 
   /** Whoever aborts wants nothing more, not even what waits. */
-  readonly #abort = (): void => {
+  #abort(): void {
     this.#inbox.discard(() => true);
     this.end(this.#signal?.reason);
-  };
+  }
 
   /** A snapshot comes: what waits of the state before it has had its day. */
   #discard(topic: string): void {
@@ -226,7 +231,7 @@ export class StreamFeed {
     this.state.set(state);
     this.state.end();
     this.#pace.end();
-    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#release();
     this.#host.leaves(this);
   }
 }

@@ -44,6 +44,7 @@ export interface LinkEvents {
 const firstBackoffMs = 200;
 // A connection that ended sooner than this was not worth much: the next pause is longer, not short again.
 const steadyMs = 5_000;
+const farewellMs = 1_000;
 
 /** One socket that comes back: reconnects with full jitter, and finds out by itself when the other end is dead. */
 export class Link {
@@ -103,7 +104,10 @@ export class Link {
   /** Ends it for good. */
   close(reason?: CacheError): void {
     if (this.#status.state === "closed") return;
-    this.#detach()?.close(1000);
+    const socket = this.#detach();
+    socket?.close(1000);
+    // A server that does not say goodbye is not waited for.
+    if (socket?.terminate) unref(setTimeout(() => socket.terminate?.(), farewellMs));
     this.#tell(reason ? { state: "closed", reason } : { state: "closed" });
   }
 

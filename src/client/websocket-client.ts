@@ -3,6 +3,7 @@ import { wireName } from "../protocol/names.ts";
 import { at, callSite } from "./call-site.ts";
 import type { CallOptions } from "./calls.ts";
 import type { ConnectionStatus, WebSocketClass } from "./link.ts";
+import { onAbort } from "./on-abort.ts";
 import { type Operations, type Signature, signatures } from "./operations.ts";
 import { Session } from "./session.ts";
 import { Stream } from "./stream.ts";
@@ -97,8 +98,7 @@ async function connected(
   signal: AbortSignal | undefined,
   site: Error,
 ): Promise<void> {
-  const abort = () => session.close();
-  signal?.addEventListener("abort", abort);
+  const release = onAbort(signal, () => session.close());
   try {
     session.open();
     for await (const status of session.status.watch()) {
@@ -111,7 +111,7 @@ async function connected(
     session.close();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", abort);
+    release();
   }
 }
 

@@ -166,7 +166,7 @@ export function envExample(): string {
   const blocks = allSettings.map(([, { about, env, kind, default: preset = "" }]) => {
     const [name, ...aliases] = env;
     const also = aliases.length === 0 ? "" : `; also ${aliases.join(", ")}`;
-    return `# ${capital(about)}.\n# Allowed: ${kind.allowed}${also}\n#${name}=${preset}`;
+    return `# ${about}\n# Allowed: ${kind.allowed}${also}\n#${name}=${preset}`;
   });
   const head = "# Settings of fullon-cache-api. Copy this to .env and take the # from what should be different.";
   return `${[head, ...blocks].join("\n\n")}\n`;

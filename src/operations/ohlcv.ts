@@ -43,22 +43,33 @@ function readBar(key: string, raw: string): Bar {
     if (!Array.isArray(stored) || stored.length < 6) throw new Unreadable("it is not a list of six numbers");
     const timestamp = seconds(stored[0]);
     if (timestamp === null) throw new Unreadable("its time cannot be read");
-    const [open, high, low, close, volume] = stored.slice(1, 6).map(number);
-    return [timestamp, open ?? null, high ?? null, low ?? null, close ?? null, volume ?? null];
+    return [timestamp, ...stored.slice(1, 6).map(number)] as Bar;
   });
 }
 
-/** Bars are appended, never replaced: of those with the same start the last one counts, whatever their order. */
-function latest(bars: readonly Bar[]): Bar[] {
-  return [...new Map(bars.map((bar) => [bar[0], bar])).values()].sort((a, b) => a[0] - b[0]);
+/** Bars are appended, never replaced: of those with the same start the last one counts, at the place where it stands. */
+function latest(bars: readonly Bar[], count: number): Bar[] {
+  const byStart = new Map<number, Bar>();
+  for (const bar of bars) {
+    // Else it would stay at the place of the first one.
+    byStart.delete(bar[0]);
+    byStart.set(bar[0], bar);
+  }
+  return [...byStart.values()].slice(-count);
 }
 
-/** The newest `count` different bars: reads more of the list until it has enough of them, or has seen all. */
+/** In order of time: bars may be appended in any. */
+const oldestFirst = (bars: readonly Bar[]) => bars.toSorted((a, b) => a[0] - b[0]);
+
+/** The last `count` different bars of a list: reads more of it until it has enough of them, or has seen all. */
 async function newest(reading: Reading, key: string, count: number): Promise<Bar[]> {
   for (let size = count; ; size = Math.min(size * 10, longestList)) {
     const texts = await reading.cache.lrange(key, -size, -1);
-    const bars = latest(readable(reading, texts.entries(), (_at, raw) => readBar(key, raw)));
-    if (bars.length >= count || texts.length < size || size === longestList) return bars.slice(-count);
+    const bars = latest(
+      readable(reading, texts.entries(), (_at, raw) => readBar(key, raw)),
+      count,
+    );
+    if (bars.length === count || texts.length < size || size === longestList) return bars;
   }
 }
 
@@ -78,10 +89,10 @@ function barsOf(symbol: string, timeframe: string): Feed {
       known =
         read.restarted || wasCut
           ? await newest(reading, key, defaultCount)
-          : latest([...known, ...added()]).slice(-defaultCount);
+          : latest([...known, ...added()], defaultCount);
       // Of a list that goes on and is long enough, a bar can leave only because newer ones took its place.
       aged = !read.restarted && known.length === defaultCount;
-      return new Map(known.map((bar) => [String(bar[0]), JSON.stringify(bar)]));
+      return new Map(oldestFirst(known).map((bar) => [String(bar[0]), JSON.stringify(bar)]));
     },
     item(_id, raw) {
       const [timestamp, open, high, low, close, volume] = readBar(key, raw);
@@ -115,7 +126,7 @@ export const ohlcv = domain({
       const key = keyOf(symbol, timeframe);
       const bars = await newest(reading, key, count);
       if (bars.length === 0) throw new CacheError("OHLCV_NOT_FOUND", `no ${timeframe} bars for ${symbol}`);
-      return bars;
+      return oldestFirst(bars);
     },
   }),
 

@@ -80,7 +80,7 @@ export interface CloseMeaning {
   readonly reconnect: boolean;
 }
 
-/** The close codes that the gateway sends, and what each asks of the client. */
+/** The close codes that a gateway may send, and what each asks of the client; some are reserved for later versions. */
 export const closeCodes = {
   1000: { about: "Normal end.", reconnect: true },
   1001: { about: "Going away.", reconnect: true },

@@ -94,16 +94,17 @@ export class Notices {
     for (const wait of waits) wait.catch(() => {});
   }
 
-  /** A key was written (told by either connection), or all of them were. */
-  invalidated(key: string | undefined): void {
-    if (key === undefined) {
-      for (const name of this.#keys.names()) for (const watcher of this.#keys.get(name)) watcher.stale();
-      for (const name of this.#families.names()) for (const watcher of this.#families.get(name)) watcher.stale();
-      return;
-    }
-    for (const watcher of this.#keys.get(key)) watcher.stale(key);
+  /** A key that was read has been written since, or all of them have: told by the connection that reads. */
+  keyWritten(key: string | undefined): void {
+    for (const name of key === undefined ? this.#keys.names() : [key])
+      for (const watcher of this.#keys.get(name)) watcher.stale(key);
+  }
+
+  /** A key of an armed family was written, or all keys were: told by the other connection. */
+  familyWritten(key: string | undefined): void {
     for (const family of this.#families.names())
-      if (key.startsWith(family)) for (const watcher of this.#families.get(family)) watcher.stale(key);
+      if (key === undefined || key.startsWith(family))
+        for (const watcher of this.#families.get(family)) watcher.stale(key);
   }
 
   /** The connection for channels is new: everything that was asked of the old one is asked again. */

@@ -29,13 +29,18 @@ export class Redis {
 
   constructor(options: Omit<ConnectionOptions, "name">, events: RedisEvents) {
     this.#events = events;
-    const listener: ConnectionEvents = {
+    const state: Omit<ConnectionEvents, "invalidated"> = {
       up: () => void this.#ready(),
       down: (reason) => this.#lost(reason),
-      invalidated: (key) => this.#notices.invalidated(key),
     };
-    this.#reads = new Connection({ ...options, name: "fullon-cache-api:reads" }, listener);
-    this.#channels = new Connection({ ...options, name: "fullon-cache-api:notices" }, listener);
+    this.#reads = new Connection(
+      { ...options, name: "fullon-cache-api:reads" },
+      { ...state, invalidated: (key) => this.#notices.keyWritten(key) },
+    );
+    this.#channels = new Connection(
+      { ...options, name: "fullon-cache-api:notices" },
+      { ...state, invalidated: (key) => this.#notices.familyWritten(key) },
+    );
     this.#notices = new Notices(this.#channels);
     this.cache = new RedisCache(this.#reads, this.#channels);
   }

@@ -121,6 +121,8 @@ export class Topic {
   async open(): Promise<void> {
     await this.#context.redis.watch(this.#feed.watch, this);
     if (!this.#context.redis.state.connected) throw new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached");
+    // Whatever was told already while it was not yet open, the first look is at everything.
+    this.#stale = { keys: undefined };
     await this.#look();
     this.#opened = true;
     if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
@@ -224,9 +226,11 @@ export class Topic {
   }
 
   async #look(): Promise<void> {
+    this.#looking = true;
+    // What else Redis tells in the same breath belongs to the same look.
+    await Promise.resolve();
     const keys = this.#stale?.keys;
     this.#stale = undefined;
-    this.#looking = true;
     const start = performance.now();
     try {
       const { changes, doubt } = await this.#feed.look(this.#context.reading, keys);

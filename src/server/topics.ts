@@ -25,7 +25,7 @@ export class Topics {
     return this.#entries.size;
   }
 
-  /** Holds a topic; resolves when it is live. @throws CacheError what its first read throws, or why it is stale */
+  /** Holds a topic; resolves when it is live. @throws CacheError what its first read throws; CACHE_UNAVAILABLE: stale */
   async hold(live: LiveQuery, source: TopicSource): Promise<Topic> {
     let entry = this.#entries.get(source.name);
     if (!entry) {
