@@ -7,8 +7,8 @@ export default defineConfig({
     // For .ci/run, which counts tests.
     reporters: json === undefined ? ["default"] : ["default", ["json", { outputFile: json }]],
     include: ["test/**/*.test.ts"],
-    // Most of what tests do is wait for sockets and processes: two cores serve three at a time.
-    maxWorkers: 3,
+    // Most of what tests do is wait for sockets and processes: so two at a time also suit two cores.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
     coverage: {

@@ -24,10 +24,8 @@ try {
 }
 
 // The health now, then only when it changes: a system that stays well stays silent, so one look is enough here.
-for await (const update of cache.streamProcessHealth()) {
-  if (update.removed) continue;
-  console.log(`${update.healthy ? "all is well" : "there are problems"}: ${JSON.stringify(update.by_type)}`);
-  for (const { component, status, stale } of update.problems)
-    console.log(`  ${component}: ${stale ? "silent" : status}`);
+for await (const { healthy, by_type, problems } of cache.streamProcessHealth()) {
+  console.log(`${healthy ? "all is well" : "there are problems"}: ${JSON.stringify(by_type)}`);
+  for (const { component, status, stale } of problems) console.log(`  ${component}: ${stale ? "silent" : status}`);
   break;
 }

@@ -25,7 +25,7 @@ try {
 let known = 0;
 let fresh = 0;
 for await (const trade of cache.streamTradeUpdates("binance", "BTC/USDT")) {
-  if (trade.snapshot || trade.removed) {
+  if (trade.snapshot) {
     known++;
     continue;
   }

@@ -12,7 +12,9 @@ import { flagOf, type Setting, type SettingName, settings } from "../src/server/
 import { type Program, startSource } from "./kit/program.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
 
-vi.setConfig({ maxConcurrency: 3 });
+// Generous, because programs that start share two cores with the tests of other files.
+vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000 });
+const patience = { timeout: 30_000 };
 
 // Nobody's .env: commands read it from the directory they run in.
 const home = process.cwd();
@@ -43,7 +45,7 @@ class Command implements AsyncDisposable {
   /** Waits for a line that begins so. */
   async line(start: string): Promise<string> {
     const find = () => this.lines.find((line) => line.startsWith(start));
-    await vi.waitUntil(() => find() !== undefined || this.errors.length > 0, { timeout: 10_000 });
+    await vi.waitUntil(() => find() !== undefined || this.errors.length > 0, patience);
     const found = find();
     if (found === undefined) throw new Error(this.errors.join("\n"));
     return found;
@@ -234,7 +236,7 @@ test("demo shows the tickers of a simulated market and takes everything along wh
     demo.lines.find((line) =>
       /^ {2}\d\d:\d\d:\d\d {2}binance {3}BTC\/USDT +[▲▼] \d+\.\d\d +[+-]\d\.\d\d %$/.test(line),
     );
-  await vi.waitUntil(moved, { timeout: 10_000 });
+  await vi.waitUntil(moved, patience);
   expect(await isGone(redisUrl)).toBe(false);
   demo.end();
   expect(await demo.code).toBe(0);
@@ -255,7 +257,7 @@ test("demo of a Redis that exists shows what is there and writes nothing to it",
   // With all rights: what keeps it from writing is the demo itself.
   await using demo = command(["demo", ...onFreePort, "--redis-url", redis.url]);
   await demo.line("the tickers of ");
-  await vi.waitUntil(() => demo.lines.some((line) => /binance +BTC\/USDT +97321\.45 +\+1\.25 %$/.test(line)));
+  await vi.waitUntil(() => demo.lines.some((line) => /binance +BTC\/USDT +97321\.45 +\+1\.25 %$/.test(line)), patience);
   demo.end();
   expect(await demo.code).toBe(0);
   expect(await content(redis)).toEqual(before);
@@ -293,7 +295,7 @@ test("demo of an empty Redis waits for the first ticker", async () => {
   const tick = JSON.stringify({ symbol: "PEPE/USDT", exchange: "okx", price: 0.00002, time: Date.now() / 1000 });
   await redis.command(["HSET", "tickers:okx", "PEPE/USDT", tick]);
   await demo.line("the tickers of okx, ");
-  await vi.waitUntil(() => demo.lines.some((line) => /okx {7}PEPE\/USDT +0\.000020000$/.test(line)));
+  await vi.waitUntil(() => demo.lines.some((line) => /okx {7}PEPE\/USDT +0\.000020000$/.test(line)), patience);
 });
 
 test("demo of an empty Redis ends while it waits", async () => {
@@ -310,33 +312,32 @@ test("demo of a Redis that cannot be reached says so", async () => {
   expect({ code, error }).toEqual({ code: 1, error: "Redis cannot be reached" });
 });
 
-test.concurrent.each(["SIGINT", "SIGTERM"] as const)(
-  "a gateway that is served ends by %s with exit code 0",
-  async (signal) => {
-    await using redis = await startRedis();
-    await redis.replay("commands");
-    await using serve = startSource(main, ["serve", "--port", "0"], { env: { REDIS_URL: redis.gatewayUrl } });
-    expect(await serve.line(/./)).toMatch(/^listening on ws:\/\/127\.0\.0\.1:\d+$/);
-    await using cache = await fullonCacheApi(await urlOf(serve));
-    expect(await cache.getTicker("binance", "BTC/USDT")).toMatchObject({ price: 97_321.45 });
-    serve.kill(signal);
-    expect(await serve.ended).toEqual({ code: 0, signal: null });
-    expect(serve.lines).toHaveLength(1);
-    for (const line of serve.errors) expect(JSON.parse(line)).toMatchObject({ level: 30 });
-  },
-);
+test.concurrent("a gateway that is served says where first of all, and ends by SIGINT with exit code 0", async () => {
+  await using redis = await startRedis();
+  await redis.replay("commands");
+  await using serve = startSource(main, ["serve", "--port", "0"], { env: { REDIS_URL: redis.gatewayUrl } });
+  expect(await serve.line(/./)).toMatch(/^listening on ws:\/\/127\.0\.0\.1:\d+$/);
+  await using cache = await fullonCacheApi(await urlOf(serve));
+  expect(await cache.getTicker("binance", "BTC/USDT")).toMatchObject({ price: 97_321.45 });
+  serve.kill("SIGINT");
+  expect(await serve.ended).toEqual({ code: 0, signal: null });
+  expect(serve.lines).toHaveLength(1);
+  for (const line of serve.errors) expect(JSON.parse(line)).toMatchObject({ level: 30 });
+});
 
 async function urlOf(serve: Program): Promise<string> {
   return (await serve.line(/^listening on /)).slice("listening on ".length);
 }
 
-test.concurrent("settings come from the .env of the working directory, and the environment goes before it", async () => {
+test.concurrent("a gateway takes its settings from .env, unless the environment says otherwise, and ends by SIGTERM", async () => {
   await using redis = await startRedis();
   const cwd = scratch();
   await writeFile(join(cwd, ".env"), `# ours\nPORT=0\nREDIS_URL="${redis.gatewayUrl}"\nLOG_LEVEL=loud\n`);
   await using serve = startSource(main, ["serve"], { cwd, env: { LOG_LEVEL: "silent" } });
   await using cache = await fullonCacheApi(await urlOf(serve));
   expect((await cache.getServerInfo()).redis.connected).toBe(true);
+  serve.kill("SIGTERM");
+  expect(await serve.ended).toEqual({ code: 0, signal: null });
   expect(serve.errors).toEqual([]);
 });
 
@@ -374,5 +375,5 @@ test.concurrent("a demo that is told twice to end does so at once, and still lea
   demo.kill("SIGINT");
   demo.kill("SIGTERM");
   expect(await demo.ended).toEqual({ code: 1, signal: null });
-  await vi.waitUntil(() => leftovers().length === 0, { timeout: 5_000 });
+  await vi.waitUntil(() => leftovers().length === 0, patience);
 });

@@ -1,6 +1,8 @@
 import { getEventListeners, once } from "node:events";
+import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, expect, onTestFinished, test } from "vitest";
+import { generatedFiles } from "../scripts/generated-files.ts";
 import { CacheError } from "../src/client/index.ts";
 import { signatures } from "../src/client/operations.ts";
 import { type CacheClient, type ClientOptions, fullonCacheApi } from "../src/client/websocket-client.ts";
@@ -55,6 +57,11 @@ async function failure(attempt: Promise<unknown>): Promise<CacheError> {
 }
 
 const firstLine = (error: Error) => error.stack?.split("\n").find((line) => /^\s+at /.test(line)) ?? "";
+
+test("the client's methods are up to date with the declarations; if not: npm run generate", async () => {
+  for (const [path, text] of await generatedFiles())
+    if (path.startsWith("src/")) expect(readFileSync(path, "utf8"), path).toBe(text);
+});
 
 test("every operation has a method, with the parameters of its declaration in their order", () => {
   expect(Object.keys(signatures)).toEqual(withMethod.map(([name]) => name));

@@ -5,7 +5,7 @@ import { afterAll, expect, test, vi } from "vitest";
 import { startSource } from "./kit/program.ts";
 
 // Each is a program with a Redis, a market and a gateway: more of them at a time only get in each other's way.
-vi.setConfig({ maxConcurrency: 3, testTimeout: 30_000 });
+vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000 });
 
 const directory = new URL("../examples/", import.meta.url);
 // Where the private servers keep their directories, which go when the servers have gone.
