@@ -361,7 +361,7 @@ function entries(only?: string) {
     follows,
     event(key, text) {
       if (text.startsWith("bad")) throw new CacheError("DATA_CORRUPT", text, { details: { key } });
-      return { key, text };
+      return { key, text, timestamp: null };
     },
   });
 }

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { StreamFeed } from "../src/client/feed.ts";
 import type { AnyUpdate } from "../src/client/position.ts";
 import { CacheError } from "../src/protocol/errors.ts";
@@ -240,4 +240,123 @@ test("the epoch stands with the first update of another counting, and nowhere el
     [2, undefined],
   ]);
   await model.feed.return();
+});
+
+/** A feed of its own whose gateway is the test; `ask` counts how often it wants its picture. */
+function feedOf(params: Readonly<Record<string, unknown>> = {}) {
+  const counts = { asked: 0, left: 0 };
+  const host = { opens: () => void counts.asked++, leaves: () => void counts.left++ };
+  const request = { operation: "stream_orders", params, identity: ["name"] };
+  const feed = new StreamFeed(request, host, { bufferSize: 10, site: new Error() });
+  const taken: unknown[] = [];
+  const taking = (async () => {
+    for (;;) {
+      const { done, value } = await feed.next();
+      if (done) return;
+      taken.push(value.removed ? `${value["name"]} removed` : `${value["name"]} ${value["value"] ?? ""}`.trim());
+    }
+  })();
+  const live = (of: string, update_id: number, count: number): void =>
+    feed.tell({ type: "stream_status", topic: of, state: "live", epoch: "e", count, update_id });
+  const show = (of: string, name: string, update_id: number): void =>
+    feed.take({ type: "order_update", topic: of, name, snapshot: true, epoch: "e", update_id }, 0);
+  const change = (name: string, value: number, update_id: number, fastestMs = 0): void =>
+    feed.take({ type: "order_update", topic, name, value, update_id }, fastestMs);
+  /** Lets those who wait take what is there. */
+  const turn = async () => {
+    for (let count = 0; count < 20; count++) await Promise.resolve();
+  };
+  return { feed, counts, taken, taking, live, show, change, turn };
+}
+
+test("a stream that the gateway paces already is not slowed down once more", async () => {
+  const { feed, taken, live, change, turn } = feedOf({ interval_ms: 60_000 });
+  feed.opened([topic]);
+  live(topic, 0, 0);
+  change("a", 1, 1, 60_000);
+  change("b", 1, 2, 60_000);
+  await turn();
+  change("a", 2, 3, 60_000);
+  await turn();
+  expect(taken).toEqual(["a 1", "b 1", "a 2"]);
+  await feed.return();
+});
+
+test("what is held back never overtakes what is newer, also when the faster stream has left", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const { feed, taken, taking, live, change, turn } = feedOf({ interval_ms: 100 });
+  feed.opened([topic]);
+  live(topic, 0, 0);
+  change("a", 1, 1, 0);
+  await turn();
+  change("a", 2, 2, 0);
+  change("a", 3, 3, 100);
+  await turn();
+  expect(taken).toEqual(["a 1"]);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(taken).toEqual(["a 1", "a 3"]);
+  change("a", 4, 4, 0);
+  expect(vi.getTimerCount()).toBe(1);
+  await feed.return();
+  await taking;
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("a picture that lacks an item is asked for again at once", async () => {
+  const { feed, counts, taken, live, show, turn } = feedOf();
+  await turn();
+  expect(counts.asked).toBe(1);
+  feed.opened([topic]);
+  show(topic, "a", 7);
+  live(topic, 7, 2);
+  expect(counts.asked).toBe(2);
+  expect(feed.state.now).toMatchObject({ state: "opening", reason: "an update was lost on the way" });
+  feed.opened([topic]);
+  show(topic, "a", 7);
+  show(topic, "b", 7);
+  live(topic, 7, 2);
+  await turn();
+  expect(feed.state.now).toEqual({ state: "live" });
+  expect(taken).toEqual(["a", "a", "b"]);
+  await feed.return();
+});
+
+test("of a topic that is no longer the stream's, what is known is removed and what waits is thrown away", async () => {
+  const { feed, taken, taking, live, show, turn } = feedOf();
+  feed.opened([topic, "other"]);
+  show(topic, "a", 1);
+  live(topic, 1, 1);
+  show("other", "x", 1);
+  await turn();
+  show("other", "y", 1);
+  show("other", "z", 1);
+  live("other", 1, 3);
+  feed.lost();
+  feed.opened([topic]);
+  live(topic, 1, 0);
+  await turn();
+  expect(taken).toEqual(["a", "x", "y", "x removed", "y removed", "a removed"]);
+  expect([...feed.topics]).toEqual([topic]);
+  await feed.return();
+  await taking;
+});
+
+test("frames for topics that a stream never had are not its business", () => {
+  const { feed, counts, live, show } = feedOf();
+  feed.opened([topic]);
+  show("other", "x", 1);
+  live("other", 1, 1);
+  expect(feed.state.now).toEqual({ state: "opening" });
+  expect(counts.asked).toBe(1);
+});
+
+test("a stream that has ended ends only once", async () => {
+  const { feed, counts, taking } = feedOf();
+  feed.end();
+  feed.end(new Error("too late"));
+  await feed.return();
+  await taking;
+  expect(counts.left).toBe(1);
+  expect(feed.state.now).toEqual({ state: "ended" });
 });

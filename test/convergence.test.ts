@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
@@ -219,7 +220,7 @@ const anything = fc.array(
     { weight: 1, arbitrary: step("message without a tick", exchange, symbol, small) },
     { weight: 1, arbitrary: step("delete ticker", exchange, symbol) },
     { weight: 6, arbitrary: step("order", small, status) },
-    { weight: 3, arbitrary: step("many orders", status) },
+    { weight: 5, arbitrary: step("many orders", status) },
     { weight: 2, arbitrary: step("delete order", small) },
     { weight: 3, arbitrary: step("positions", small, small) },
     { weight: 4, arbitrary: step("bot", fc.constantFrom("b1", "b2"), status) },
@@ -230,15 +231,21 @@ const anything = fc.array(
     { weight: 1, arbitrary: step("process ends", fc.constantFrom("tick:1:1", "bot:2:2")) },
     { weight: 4, arbitrary: joins },
     { weight: 2, arbitrary: step("leave", client) },
-    { weight: 2, arbitrary: step("stall", client) },
+    { weight: 3, arbitrary: step("stall", client) },
     { weight: 2, arbitrary: step("resume", client) },
-    { weight: 8, arbitrary: step("breathe") },
+    { weight: 8, arbitrary: step("time passes", fc.nat({ max: 15 })) },
     { weight: 1, arbitrary: step("flush") },
     { weight: 1, arbitrary: step("kill", fc.constantFrom("reads", "notices")) },
   ),
   { minLength: 60, maxLength: 160 },
 );
-const runs = fc.tuple(fc.array(joins, { minLength: 9, maxLength: 12 }), anything).map((parts) => parts.flat());
+const runs = fc.tuple(fc.array(joins, { minLength: 9, maxLength: 12 }), anything).map(([some, rest]): Step[] => [
+  // Those that have much to tell, so that stalling is felt.
+  ["join", 0, 3, 0],
+  ["join", 1, 6, 0],
+  ...some,
+  ...rest,
+]);
 
 async function kill(name: string): Promise<void> {
   const clients = String(await redis.command(["CLIENT", "LIST"]));
@@ -297,7 +304,7 @@ test("whatever is written, lost or slow, every picture ends up as what Redis hol
         leave: (at: number) => clients[at]?.leave(),
         stall: (at: number) => clients[at]?.stall(),
         resume: (at: number) => clients[at]?.resume(),
-        breathe: () => control.ask("ping"),
+        "time passes": (ms: number) => pause(ms),
         flush() {
           flushed = true;
           return redis.command(["FLUSHALL"]);
@@ -308,7 +315,7 @@ test("whatever is written, lost or slow, every picture ends up as what Redis hol
       for (const [name, ...values] of run) {
         const done = act[name]?.(...(values as never[]));
         // Writes go on while others are under way; the rest is waited for.
-        if (["join", "leave", "breathe", "kill"].includes(name)) await done;
+        if (["join", "leave", "time passes", "kill"].includes(name)) await done;
         else writes.push(done);
       }
       await Promise.all(writes);

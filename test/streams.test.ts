@@ -440,7 +440,7 @@ test("every trade comes once, in order, whoever drains the list meanwhile", asyn
   const wire = await gateway.wire();
   await pushTrades(redis, "drained", "BTC/USDT", [1, 2, 3]);
   await follow(wire, "stream_trade_updates", { exchange: "drained", symbol: "BTC/USDT" });
-  const topic = "trades:drained:BTC/USDT";
+  const topic = "trade:drained:BTC/USDT";
   const key = "trades:drained:BTCUSDT";
   const ids = () => wire.updates(topic).map(({ trade_id }) => trade_id);
   const told = (id: number) => wire.frame((frame) => frame["topic"] === topic && frame["trade_id"] === id);
@@ -470,7 +470,7 @@ test("two trades that look alike are two trades", async () => {
   await pushTrades(redis, "alike", "X", [1]);
   await pushTrades(redis, "alike", "X", [2]);
   await wire.frame(({ trade_id }) => trade_id === 2);
-  expect(wire.updates("trades:alike:X").map(({ trade_id }) => trade_id)).toEqual([1, 1, 1, 2]);
+  expect(wire.updates("trade:alike:X").map(({ trade_id }) => trade_id)).toEqual([1, 1, 1, 2]);
 });
 
 test("the trades of a whole exchange come from lists that are there and from lists that appear", async () => {
@@ -530,11 +530,11 @@ test("a newcomer to trades gets the last ones that passed, also those that were 
     Array.from({ length: 1_200 }, (_, at) => at),
   );
   await wire.frame(({ trade_id }) => trade_id === 1_199);
-  await redis.command(["DEL", "trades:late:X"]);
+  await redis.command(["DEL", "trade:late:X"]);
   await follow(late, "stream_trade_updates", { exchange: "late", symbol: "X" });
-  const ids = late.updates("trades:late:X").map(({ trade_id }) => trade_id);
+  const ids = late.updates("trade:late:X").map(({ trade_id }) => trade_id);
   expect([ids.length, ids[0], ids.at(-1)]).toEqual([1_000, 200, 1_199]);
-  expect(late.updates("trades:late:X").every((frame) => frame["snapshot"] === true)).toBe(true);
+  expect(late.updates("trade:late:X").every((frame) => frame["snapshot"] === true)).toBe(true);
 });
 
 test("bars: one that changed, one that is new, and a list that was cut", async () => {

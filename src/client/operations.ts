@@ -31,7 +31,7 @@ export interface Operations {
    * The last ticker of one symbol.
    * @param exchange the exchange, for example binance
    * @param symbol the symbol, for example BTC/USDT
-   * @throws CacheError TICKER_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError TICKER_NOT_FOUND
    * Mirrors `fullon_cache`'s TickCache.get_ticker.
    */
   getTicker(exchange: string, symbol: string, options?: CallOptions): Promise<Ticker>;
@@ -69,7 +69,7 @@ export interface Operations {
    * @param userId the user
    * @param exchange the exchange, for example binance
    * @param currency the currency, for example USDT
-   * @throws CacheError ACCOUNT_NOT_FOUND, BALANCE_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError ACCOUNT_NOT_FOUND, BALANCE_NOT_FOUND
    * Mirrors `fullon_cache`'s AccountCache.get_full_account.
    */
   getBalance(
@@ -87,7 +87,7 @@ export interface Operations {
    * The positions of a user, on one exchange or on all.
    * @param userId the user
    * @param exchange the exchange, for example binance
-   * @throws CacheError ACCOUNT_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError ACCOUNT_NOT_FOUND
    * Mirrors `fullon_cache`'s AccountCache.get_positions.
    */
   getPositions(userId: string | number, options?: CallOptions & { exchange?: string }): Promise<Position[]>;
@@ -97,7 +97,7 @@ export interface Operations {
    * The positions of a user, on one exchange or on all, now and whenever one changes.
    * @param userId the user
    * @param exchange the exchange, for example binance
-   * @throws CacheError ACCOUNT_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError ACCOUNT_NOT_FOUND
    * Mirrors `fullon_cache`'s AccountCache.get_positions.
    */
   streamPositions(
@@ -114,7 +114,7 @@ export interface Operations {
    * One order by its id, on one exchange or wherever it is.
    * @param orderId the order
    * @param exchange the exchange, for example binance
-   * @throws CacheError ORDER_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError ORDER_NOT_FOUND
    * Mirrors `fullon_cache`'s OrdersCache.get_order_status.
    */
   getOrderStatus(orderId: string | number, options?: CallOptions & { exchange?: string }): Promise<Order>;
@@ -150,7 +150,7 @@ export interface Operations {
   /**
    * What one bot says of itself.
    * @param botId the bot
-   * @throws CacheError BOT_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError BOT_NOT_FOUND
    * Mirrors `fullon_cache`'s BotCache.get_bot_status.
    */
   getBotStatus(botId: string | number, options?: CallOptions): Promise<Bot>;
@@ -179,7 +179,6 @@ export interface Operations {
    * Whether a bot is opening a position on a symbol, which, and since when.
    * @param exchange the exchange, for example binance
    * @param symbol the symbol, for example BTC/USDT
-   * @throws CacheError DATA_CORRUPT
    * Mirrors `fullon_cache`'s BotCache.is_opening_position.
    */
   isOpeningPosition(exchange: string, symbol: string, options?: CallOptions): Promise<Opening>;
@@ -205,7 +204,7 @@ export interface Operations {
   /**
    * When trades were last pushed under a key, which is the name of an exchange.
    * @param tradeKey the key, for example binance
-   * @throws CacheError TRADE_STATUS_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError TRADE_STATUS_NOT_FOUND
    * Mirrors `fullon_cache`'s TradesCache.get_trade_status.
    */
   getTradeStatus(tradeKey: string, options?: CallOptions): Promise<TradeStatus>;
@@ -291,7 +290,7 @@ export interface Operations {
   /**
    * One process by its id, active or not.
    * @param processId the process
-   * @throws CacheError PROCESS_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError PROCESS_NOT_FOUND
    * Mirrors `fullon_cache`'s ProcessCache.get_process.
    */
   getProcess(processId: string, options?: CallOptions): Promise<Process>;
@@ -299,7 +298,7 @@ export interface Operations {
   /**
    * The process that last registered for a component.
    * @param component the component
-   * @throws CacheError PROCESS_NOT_FOUND, DATA_CORRUPT
+   * @throws CacheError PROCESS_NOT_FOUND
    * Mirrors `fullon_cache`'s ProcessCache.get_component_status.
    */
   getComponentStatus(component: string, options?: CallOptions): Promise<Process>;
@@ -349,7 +348,7 @@ export const signatures = {
   getUserTrades: { params: ["user_id", "exchange", "limit"] },
   streamTradeUpdates: { params: ["exchange", "symbol"], identity: null, retain: 1000 },
   getLatestOhlcvBars: { params: ["symbol", "timeframe", "count"] },
-  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"], retain: 100 },
+  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"] },
   getSystemHealth: { params: [] },
   getActiveProcesses: { params: ["process_type", "component", "since_minutes"] },
   getProcess: { params: ["process_id"] },

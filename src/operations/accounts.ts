@@ -118,7 +118,7 @@ export const accounts = domain({
       currency: Type.Optional(Name("the currency, for example USDT")),
     },
     result: Balance,
-    errors: ["ACCOUNT_NOT_FOUND", "BALANCE_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["ACCOUNT_NOT_FOUND", "BALANCE_NOT_FOUND"],
     async read(reading, { user_id, exchange, currency }) {
       const userId = String(user_id);
       const [account, ...others] = reading.accounts.of(userId, exchange);
@@ -146,7 +146,7 @@ export const accounts = domain({
     reads: "HGET account_positions {ex_id}",
     params: { user_id: User, exchange: Type.Optional(Exchange) },
     result: Type.Array(Position),
-    errors: ["ACCOUNT_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["ACCOUNT_NOT_FOUND"],
     async read(reading, { user_id, exchange }) {
       const userId = String(user_id);
       const found = await Promise.all(
@@ -168,7 +168,7 @@ export const accounts = domain({
     mirrors: "AccountCache.get_positions",
     reads: "HGET account_positions {ex_id}",
     params: { user_id: User, exchange: Type.Optional(Exchange) },
-    errors: ["ACCOUNT_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["ACCOUNT_NOT_FOUND"],
     type: "position_update",
     update: Position,
     identity: ["user_id", "exchange", "symbol"],
@@ -176,7 +176,8 @@ export const accounts = domain({
       const userId = String(user_id);
       // The user is part of the name: two users never share a topic, even where they share an account.
       return reading.accounts.of(userId, exchange).map((account) => ({
-        name: topicName("position", userId, ...(account.exchange === null ? [] : [account.exchange])),
+        name:
+          account.exchange === null ? topicName("positions", userId) : topicName("position", userId, account.exchange),
         open: () => positionsOf(userId, account),
       }));
     },

@@ -98,7 +98,7 @@ export const bots = domain({
     reads: "HGET bot_status {bot_id}",
     params: { bot_id: Id("the bot") },
     result: Bot,
-    errors: ["BOT_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["BOT_NOT_FOUND"],
     async read({ cache }, { bot_id }) {
       const botId = String(bot_id);
       const raw = await cache.hget(botsKey, botId);
@@ -152,7 +152,6 @@ export const bots = domain({
     reads: "HGET opening_position {exchange}:{symbol}",
     params: { exchange: Exchange, symbol: TradingSymbol },
     result: Opening,
-    errors: ["DATA_CORRUPT"],
     async read({ cache }, { exchange, symbol }) {
       const field = `${exchange}:${symbol}`;
       const raw = await cache.hget(openingsKey, field);

@@ -12,10 +12,11 @@ export interface Watch {
   readonly channelsBelow?: string;
 }
 
-/** One item that is new or different (`value`), or gone (no `value`). */
+/** One item that is new or different (`value`), or gone (no `value`); what only grew old goes without a word. */
 export interface Change {
   readonly id: string;
   readonly value?: object;
+  readonly aged?: true;
 }
 
 /** What a look brought to light. `doubt`: it may already be out of date, look once more a little later. */
@@ -84,7 +85,7 @@ export interface Items {
   /** What a text says. @throws CacheError DATA_CORRUPT: the item is left out */
   item(id: string, text: string): object;
   /** The item that a message on the watched channel brings; undefined where the message cannot be trusted. */
-  message?(channel: string, text: string): Required<Change> | undefined;
+  message?(channel: string, text: string): Required<Omit<Change, "aged">> | undefined;
   /** Whether the items that are no longer there only grew old, which is not worth a word. */
   aged?(): boolean;
   due?(): number | undefined;
@@ -100,14 +101,11 @@ export function items(source: Items): Feed {
   function compare(reading: Reading, after: Map<string, string>): Change[] {
     const { changed, gone } = difference(before, after);
     const changes: Change[] = [];
-    const hide = (id: string) => {
-      if (shown.delete(id)) changes.push({ id });
+    const hide = (id: string, aged = false) => {
+      if (shown.delete(id)) changes.push(aged ? { id, aged } : { id });
     };
     const aged = source.aged?.() ?? false;
-    for (const id of gone) {
-      if (aged) shown.delete(id);
-      else hide(id);
-    }
+    for (const id of gone) hide(id, aged);
     for (const id of changed) {
       try {
         changes.push({ id, value: source.item(id, after.get(id) as string) });
@@ -233,15 +231,15 @@ export interface Events {
   /** Whether a list that was just written is one of them. */
   follows(key: string): boolean;
   /** What an entry says. @throws CacheError DATA_CORRUPT: the event is left out */
-  event(key: string, text: string): object;
+  event(key: string, text: string): { readonly timestamp: number | null };
 }
 
-/** Tells every event once, in the order of its list. Lists may be drained by others at any time. */
+/** Tells every event once: those of the first look in order of time, then in the order of their lists. Lists may be drained by others at any time. */
 export function events(source: Events): Feed {
   const tails = new Map<string, Tail>();
   const isOneOfMany = source.watch.families !== undefined;
   // Outlives a look that fails half-way: what it had read already will not be read again.
-  let found: Change[] = [];
+  let found: { readonly timestamp: number | null }[] = [];
   let first = true;
   let sequence = 0;
   return {
@@ -255,15 +253,18 @@ export function events(source: Events): Feed {
         const { tail, added } = isOneOfMany ? await orNothing(reading, read, noGrowth) : await read;
         if (tail.length > 0) tails.set(key, tail);
         else tails.delete(key);
-        for (const value of readable(
-          reading,
-          added.map((text) => [key, text] as const),
-          source.event,
-        ))
-          found.push({ id: String(sequence++), value });
+        found.push(
+          ...readable(
+            reading,
+            added.map((text) => [key, text] as const),
+            source.event,
+          ),
+        );
       }
+      // The lists of a family are one picture, of which the oldest events give way.
+      if (first && isOneOfMany) found.sort((one, other) => (one.timestamp ?? 0) - (other.timestamp ?? 0));
       first = false;
-      const changes = found;
+      const changes = found.map((value) => ({ id: String(sequence++), value }));
       found = [];
       return { changes };
     },

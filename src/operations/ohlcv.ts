@@ -84,12 +84,13 @@ function barsOf(symbol: string, timeframe: string): Feed {
     async texts(reading) {
       const read = await growth(reading.cache, key, tail);
       const wasCut = read.tail.length < (tail?.length ?? 0) + read.added.length;
-      tail = read.tail;
       const added = () => readable(reading, read.added.entries(), (_at, raw) => readBar(key, raw));
       known =
         read.restarted || wasCut
           ? await newest(reading, key, defaultCount)
           : latest([...known, ...added()], defaultCount);
+      // Not before: where the second read fails, the first one has to be done again.
+      tail = read.tail;
       // Of a list that goes on and is long enough, a bar can leave only because newer ones took its place.
       aged = !read.restarted && known.length === defaultCount;
       return new Map(oldestFirst(known).map((bar) => [String(bar[0]), JSON.stringify(bar)]));
@@ -139,7 +140,6 @@ export const ohlcv = domain({
     type: "ohlcv_update",
     update: BarUpdate,
     identity: ["symbol", "timeframe", "timestamp"],
-    retain: defaultCount,
     topics: (_reading, { symbol, timeframe }) => [
       { name: topicName("ohlcv", symbol, timeframe), open: () => barsOf(symbol, timeframe) },
     ],

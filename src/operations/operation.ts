@@ -44,7 +44,7 @@ interface Declared<P extends ParamSchemas> {
   readonly params: P;
   /** False where the client library does it by itself, and so has no method for it. */
   readonly method?: false;
-  /** The errors it may answer besides those of any request. */
+  /** The errors it may answer besides those that any request may: bad parameters, Redis away, a value that is corrupt. */
   readonly errors?: readonly ErrorCode[];
 }
 
@@ -65,7 +65,7 @@ export interface LiveQuery<P extends ParamSchemas = ParamSchemas, U extends TObj
   readonly update: U;
   /** The members that tell one item from another (none: there is only one); null where every update is an event. */
   readonly identity: readonly (string & keyof Static<U>)[] | null;
-  /** How many items a picture holds at most; older ones leave it without a word. */
+  /** How many events a picture holds at most; older ones leave it without a word. */
   readonly retain?: number;
   readonly check: Check;
   topics(reading: Reading, params: Values<P>): readonly TopicSource[];
@@ -115,7 +115,12 @@ export function domain<const D extends { [N in keyof D]: N extends `stream${stri
   return declarations;
 }
 
-/** The name of a topic: its parts with `:` between them. A `:` inside a part is escaped, so that no two names meet. */
-export function topicName(...parts: readonly string[]): string {
-  return parts.map((part) => part.replaceAll("%", "%25").replaceAll(":", "%3A")).join(":");
+/**
+ * The name of a topic: its kind and its parts with `:` between them. A `:` in any part but the last is escaped; topics of
+ * one kind have as many parts, so no two of them ever have the same name.
+ */
+export function topicName(kind: string, ...parts: readonly string[]): string {
+  const last = parts.length - 1;
+  const escaped = parts.map((part, at) => (at === last ? part : part.replaceAll("%", "%25").replaceAll(":", "%3A")));
+  return [kind, ...escaped].join(":");
 }

@@ -96,7 +96,7 @@ export const orders = domain({
     reads: "HGET order_status:{exchange} {order_id}; without exchange every order_status:*",
     params: { order_id: Id("the order"), exchange: Type.Optional(Exchange) },
     result: Order,
-    errors: ["ORDER_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["ORDER_NOT_FOUND"],
     async read(reading, { order_id, exchange }) {
       const { cache } = reading;
       const orderId = String(order_id);

@@ -234,7 +234,7 @@ export const processes = domain({
     reads: "GET process:data:{process_id}",
     params: { process_id: Name("the process") },
     result: Process,
-    errors: ["PROCESS_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["PROCESS_NOT_FOUND"],
     read: (reading, { process_id }) => oneProcess(reading, process_id, `no process ${process_id}`),
   }),
 
@@ -245,7 +245,7 @@ export const processes = domain({
     reads: "HGET process:components {component}, GET process:data:{process_id}",
     params: { component: Name("the component") },
     result: Process,
-    errors: ["PROCESS_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["PROCESS_NOT_FOUND"],
     async read(reading, { component }) {
       const missing = `no process for component ${component}`;
       const processId = await reading.cache.hget("process:components", component);

@@ -79,7 +79,7 @@ export const tickers = domain({
     reads: "HGET tickers:{exchange} {symbol}",
     params: { exchange: Exchange, symbol: TradingSymbol },
     result: Ticker,
-    errors: ["TICKER_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["TICKER_NOT_FOUND"],
     async read({ cache }, { exchange, symbol }) {
       const text = await cache.hget(keyOf(exchange), symbol);
       if (text === null) throw new CacheError("TICKER_NOT_FOUND", `no ticker for ${symbol} on ${exchange}`);

@@ -78,7 +78,7 @@ export const trades = domain({
     reads: "GET TRADE:STATUS:{trade_key}",
     params: { trade_key: Name("the key, for example binance") },
     result: TradeStatus,
-    errors: ["TRADE_STATUS_NOT_FOUND", "DATA_CORRUPT"],
+    errors: ["TRADE_STATUS_NOT_FOUND"],
     async read({ cache }, { trade_key }) {
       const key = `TRADE:STATUS:${trade_key}`;
       const raw = await cache.get(key);
@@ -125,7 +125,7 @@ export const trades = domain({
             follows: (written) => written === key,
             event: (_key, raw) => readTrade(key, exchange, symbol, raw),
           });
-        return [{ name: topicName("trades", exchange, symbol), open }];
+        return [{ name: topicName("trade", exchange, symbol), open }];
       }
       const prefix = keyOf(exchange, "");
       const follows = (key: string) => key.startsWith(prefix);
