@@ -14,7 +14,8 @@ interface JsonSchema {
 /** The names of the exported types, by the schemas they are made of. */
 async function typeNames(): Promise<Map<unknown, { type: string; file: string }>> {
   const names = new Map<unknown, { type: string; file: string }>();
-  for (const file of Object.keys(domains)) {
+  // What the gateway says of itself belongs to several domains and so to none.
+  for (const file of [...Object.keys(domains), "server-info"]) {
     const module = (await import(`../src/operations/${file}.ts`)) as Record<string, unknown>;
     for (const [type, value] of Object.entries(module)) if (!names.has(value)) names.set(value, { type, file });
   }

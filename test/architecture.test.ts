@@ -10,7 +10,7 @@ const arrows: Readonly<Record<string, Partial<Record<Use, readonly string[]>>>> 
   "index.ts": { values: ["client", "server"] },
   protocol: {},
   operations: { values: ["protocol", "redis/values.ts", "npm:typebox"], types: ["redis/cache.ts"] },
-  redis: { values: ["protocol", "npm:redis"], types: ["operations"] },
+  redis: { values: ["protocol", "npm:redis"] },
   server: { values: ["operations", "protocol", "redis", "npm:ws", "npm:pino", "node:"] },
   client: { values: ["protocol"], types: ["operations"], late: ["npm:ws"] },
   demo: { values: ["npm:redis", "node:"] },

@@ -13,7 +13,7 @@ import {
   readable,
   type Tail,
 } from "../src/operations/changes.ts";
-import type { Reading } from "../src/operations/operation.ts";
+import type { Reading } from "../src/operations/reading.ts";
 import { CacheError } from "../src/protocol/errors.ts";
 import { Redis } from "../src/redis/redis.ts";
 import { decodeObject } from "../src/redis/values.ts";

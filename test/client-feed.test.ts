@@ -338,8 +338,76 @@ test("of a topic that is no longer the stream's, what is known is removed and wh
   await turn();
   expect(taken).toEqual(["a", "x", "y", "x removed", "y removed", "a removed"]);
   expect([...feed.topics]).toEqual([topic]);
+  expect(feed.state.now).toEqual({ state: "live" });
   await feed.return();
   await taking;
+});
+
+test("what was held back is nothing beside a newer picture", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const { feed, taken, live, show, change, turn } = feedOf({ interval_ms: 100 });
+  feed.opened([topic]);
+  live(topic, 0, 0);
+  change("a", 1, 1);
+  await turn();
+  change("a", 2, 2);
+  feed.lost();
+  feed.opened([topic]);
+  show(topic, "a", 5);
+  live(topic, 5, 1);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(taken).toEqual(["a 1", "a"]);
+  await feed.return();
+});
+
+test("events that wait stay, whatever picture comes after them", async () => {
+  const model = new Model(null, 10);
+  await model.take();
+  model.answer("pass");
+  for (const name of ["a", "b", "c"]) model.change(name, false, "pass");
+  await model.take();
+  model.restart();
+  model.answer("pass");
+  for (let count = 0; count < 6; count++) await model.take();
+  expect(model.taken.map((update) => [update["name"], update.snapshot ?? false])).toEqual([
+    ["a", false],
+    ["b", false],
+    ["c", false],
+    ["a", true],
+    ["b", true],
+    ["c", true],
+  ]);
+  await model.feed.return();
+});
+
+test("what was left out before the first update of a topic is counted from its picture on", async () => {
+  const request = { operation: "stream_orders", params: {}, identity: ["name"] };
+  const host = { opens: () => {}, leaves: () => {} };
+  const feed = new StreamFeed(request, host, { bufferSize: 10, site: new Error() });
+  const first = feed.next();
+  feed.opened(["one", "other"]);
+  for (const of of ["one", "other"])
+    feed.tell({ type: "stream_status", topic: of, state: "live", epoch: "e", count: 0, update_id: 4 });
+  const change = (of: string, update_id: number) =>
+    feed.take({ type: "order_update", topic: of, name: "a", update_id }, 0);
+  change("one", 5);
+  for (const id of [5, 6, 7]) change("other", id);
+  expect((await first).value).toEqual({ type: "order_update", topic: "one", name: "a", update_id: 5 });
+  expect((await feed.next()).value).toMatchObject({ topic: "other", update_id: 7, skipped: 2 });
+  await feed.return();
+});
+
+test("a stream that asks for its picture already does not ask twice", async () => {
+  const { feed, counts, live } = feedOf();
+  feed.lost();
+  expect(counts.asked).toBe(1);
+  feed.opened([topic]);
+  live(topic, 0, 0);
+  feed.lost();
+  feed.lost();
+  expect(counts.asked).toBe(2);
+  await feed.return();
 });
 
 test("frames for topics that a stream never had are not its business", () => {

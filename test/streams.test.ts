@@ -392,12 +392,12 @@ test("an item that comes and goes within an interval leaves nothing behind", asy
   const [every, seldom] = await Promise.all([gateway.wire(), gateway.wire()]);
   await follow(every, "stream_positions", { user_id: "brief" });
   await follow(seldom, "stream_positions", { user_id: "brief", interval_ms: 100 });
-  const picture = new Picture(seldom, "position:brief");
+  const picture = new Picture(seldom, "positions:brief");
   const volumes = [{ A: 1 }, { A: 1, B: 1 }, { B: 2 }, {}, { C: 1 }];
   for (const [at, some] of volumes.entries()) {
     await setPositions(redis, "brief", some as Record<string, number>);
     await expect
-      .poll(() => new Picture(every, "position:brief").items.length)
+      .poll(() => new Picture(every, "positions:brief").items.length)
       .toBe(Object.keys(volumes[at] ?? {}).length);
   }
   await expect.poll(() => picture.items).toMatchObject([{ symbol: "C", volume: 1 }]);

@@ -106,7 +106,6 @@ export class StreamFeed {
 
   /** It is over: what waits can still be taken, then the error, if there is one, is thrown. */
   end(error?: unknown): void {
-    if (this.ended) return;
     this.#finish({ state: "ended", ...(error instanceof Error && { reason: error.message }) });
     this.#inbox.end(error === undefined ? {} : { error: error instanceof CacheError ? at(this.#site, error) : error });
   }

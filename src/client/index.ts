@@ -1,9 +1,10 @@
 export type { Balance, CurrencyBalance, Position } from "../operations/accounts.ts";
 export type { Block, Bot, Opening } from "../operations/bots.ts";
-export type { GatewaySummary, Pong, RedisState, ServerInfo, StreamSummary } from "../operations/gateway.ts";
+export type { Pong } from "../operations/gateway.ts";
 export type { Bar, BarUpdate } from "../operations/ohlcv.ts";
 export type { Order, OrderQueue } from "../operations/orders.ts";
 export type { Process, ProcessHealth, SystemHealth } from "../operations/processes.ts";
+export type { GatewaySummary, RedisState, ServerInfo, StreamSummary } from "../operations/server-info.ts";
 export type { Ticker } from "../operations/tickers.ts";
 export type { Trade, TradeStatus } from "../operations/trades.ts";
 export { CacheError, type ErrorCode, type ErrorDetails } from "../protocol/errors.ts";

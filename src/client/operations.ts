@@ -1,10 +1,11 @@
 // Made by `npm run generate` from the declarations in src/operations; do not edit.
 import type { Balance, Position } from "../operations/accounts.ts";
 import type { Block, Bot, Opening } from "../operations/bots.ts";
-import type { Pong, ServerInfo, StreamSummary } from "../operations/gateway.ts";
+import type { Pong } from "../operations/gateway.ts";
 import type { Bar, BarUpdate } from "../operations/ohlcv.ts";
 import type { Order, OrderQueue } from "../operations/orders.ts";
 import type { Process, ProcessHealth, SystemHealth } from "../operations/processes.ts";
+import type { ServerInfo, StreamSummary } from "../operations/server-info.ts";
 import type { Ticker } from "../operations/tickers.ts";
 import type { Trade, TradeStatus } from "../operations/trades.ts";
 import type { CallOptions } from "./calls.ts";

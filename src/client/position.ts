@@ -81,11 +81,9 @@ export class Position {
     this.#epoch = epoch;
     this.#lastId = id;
     this.#taken ??= { id, epoch };
-    const gone = [...this.#known].filter(([key]) => !keys.has(key));
     // A picture that is full may only have grown past the older ones.
-    if (keys.size < this.#retain) return gone.map(([key, item]) => this.#removal(key, item));
-    for (const [key] of gone) this.#known.delete(key);
-    return [];
+    if (keys.size >= this.#retain) return [];
+    return [...this.#known].filter(([key]) => !keys.has(key)).map(([key, item]) => this.#removal(key, item));
   }
 
   /** A change came: it is the next one, one that came before, or one that tells of another that did not come. */

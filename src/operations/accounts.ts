@@ -4,7 +4,8 @@ import { decodeObject, isObject, number, type Stored, seconds, without } from ".
 import type { Account } from "./account-map.ts";
 import { type Feed, items, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Name, Open, Text, Timestamp } from "./fields.ts";
-import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
+import { domain, liveQuery, query, topicName } from "./operation.ts";
+import type { Reading } from "./reading.ts";
 
 const User = Id("the user");
 

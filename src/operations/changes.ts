@@ -1,16 +1,6 @@
 import { CacheError } from "../protocol/errors.ts";
-import type { Cache, KeyFamily } from "../redis/cache.ts";
-import type { Reading } from "./operation.ts";
-
-/** What tells that a feed is out of date: keys that are written, families of keys, messages on channels. */
-export interface Watch {
-  readonly keys?: readonly string[];
-  readonly families?: readonly KeyFamily[];
-  /** One channel. */
-  readonly channel?: string;
-  /** All channels whose names begin so. */
-  readonly channelsBelow?: string;
-}
+import type { Cache, Watch } from "../redis/cache.ts";
+import type { Reading } from "./reading.ts";
 
 /** One item that is new or different (`value`), or gone (no `value`); what only grew old goes without a word. */
 export interface Change {

@@ -27,7 +27,8 @@ export function allowed(schema: TSchema): string {
   >;
   if (Array.isArray(anyOf)) return anyOf.map(allowed).join(" or ");
   if (type === "array") return `a list of${range(minItems, maxItems)} × ${allowed(items as TSchema)}`;
-  if (type === "integer") return `an integer${range(minimum, maximum)}`;
+  if (type === "integer" && maximum !== Number.MAX_SAFE_INTEGER) return `an integer${range(minimum, maximum)}`;
+  if (type === "integer") return "an integer";
   if (type === "number") return `a number${range(minimum, maximum)}`;
   return `text of${range(minLength, maxLength)} characters`;
 }

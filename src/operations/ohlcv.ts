@@ -3,7 +3,8 @@ import { CacheError } from "../protocol/errors.ts";
 import { decode, number, seconds, Unreadable } from "../redis/values.ts";
 import { type Feed, growth, items, readable, type Tail } from "./changes.ts";
 import { Amount, Name, Open, TradingSymbol } from "./fields.ts";
-import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
+import { domain, liveQuery, query, topicName } from "./operation.ts";
+import type { Reading } from "./reading.ts";
 
 /** One bar: `[timestamp, open, high, low, close, volume]`. */
 export const Bar = Type.Tuple(

@@ -1,32 +1,8 @@
 import { type Static, type TObject, type TSchema, Type } from "typebox";
-import type { CacheError, ErrorCode } from "../protocol/errors.ts";
-import type { Cache } from "../redis/cache.ts";
-import type { Accounts } from "./account-map.ts";
+import type { ErrorCode } from "../protocol/errors.ts";
 import type { Feed } from "./changes.ts";
 import { type Check, compileCheck } from "./check.ts";
-import type { GatewaySummary, RedisState, ServerInfo, StreamSummary } from "./gateway.ts";
-
-/** What a read may use: the cache, the clock, the account map, and a place to report values that had to be left out. */
-export interface Reading {
-  readonly cache: Cache;
-  readonly accounts: Accounts;
-  /** A process whose heartbeat is older than this is stale, in seconds. */
-  readonly staleAfter: number;
-  /** The time, in unix seconds. */
-  now(): number;
-  /** Counts a value that was left out of a collection, and logs it once per key. */
-  corrupt(error: CacheError): void;
-}
-
-/** What only the gateway itself can answer: about the server, and about the connection that asks. */
-export interface Asking extends Reading {
-  readonly server: { info(): ServerInfo; summary(): GatewaySummary; redis(): RedisState };
-  readonly connection: {
-    readonly updatesSent: number;
-    streams(): StreamSummary[];
-    unsubscribe(stream: string): void;
-  };
-}
+import type { Asking, Reading } from "./reading.ts";
 
 /** Schemas by parameter name; their order is the order of the client's arguments. */
 export type ParamSchemas = Readonly<Record<string, TSchema>>;

@@ -3,7 +3,8 @@ import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, number, type Stored, seconds, text, without } from "../redis/values.ts";
 import { items, oneValue, orNothing, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Name, Open, Text, Timestamp } from "./fields.ts";
-import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
+import { domain, liveQuery, query, topicName } from "./operation.ts";
+import type { Reading } from "./reading.ts";
 
 /** One order as the exchange last reported it. */
 export const Order = Open("Order", {

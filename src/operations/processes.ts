@@ -3,8 +3,9 @@ import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, type Stored, seconds, text, without } from "../redis/values.ts";
 import { type Feed, oneValue, orNothing, readable } from "./changes.ts";
 import { Name, Open, Text, Timestamp } from "./fields.ts";
-import { GatewaySummary, RedisState } from "./gateway.ts";
-import { domain, liveQuery, query, type Reading } from "./operation.ts";
+import { domain, liveQuery, query } from "./operation.ts";
+import type { Reading } from "./reading.ts";
+import { GatewaySummary, RedisState } from "./server-info.ts";
 
 /** One process of the trading system. */
 export const Process = Open("Process", {

@@ -3,7 +3,8 @@ import { CacheError } from "../protocol/errors.ts";
 import { decodeObject, number, type Stored, seconds, text, without } from "../redis/values.ts";
 import { events, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Limit, Name, Open, Text, Timestamp, TradingSymbol } from "./fields.ts";
-import { domain, liveQuery, query, type Reading, topicName } from "./operation.ts";
+import { domain, liveQuery, query, topicName } from "./operation.ts";
+import type { Reading } from "./reading.ts";
 
 /** One trade: an order, or a part of one, that was executed. */
 export const Trade = Open("Trade", {

@@ -85,7 +85,7 @@ export const closeCodes = {
   1000: { about: "Normal end.", reconnect: true },
   1001: { about: "Going away.", reconnect: true },
   1008: { about: "Policy violated.", reconnect: false },
-  1009: { about: "A frame was larger than the limit in `get_server_info`.", reconnect: true },
+  1009: { about: "A request was larger than `max_frame_bytes`; sent again, it still would be.", reconnect: false },
   1012: { about: "The server restarts: come back with jitter.", reconnect: true },
   1013: { about: "The server is overloaded: come back later with jitter.", reconnect: true },
   4401: { about: "The token expired: come back with a new one.", reconnect: true },

@@ -26,6 +26,16 @@ export const keyFamilies = ["tickers:", "order_status:", "trades:", "process:act
 /** One of {@link keyFamilies}. */
 export type KeyFamily = (typeof keyFamilies)[number];
 
+/** What tells that what was read is out of date: keys that are written, families of keys, messages on channels. */
+export interface Watch {
+  readonly keys?: readonly string[];
+  readonly families?: readonly KeyFamily[];
+  /** One channel. */
+  readonly channel?: string;
+  /** All channels whose names begin so. */
+  readonly channelsBelow?: string;
+}
+
 /** The read-only port on a real Redis: reads go through one connection, `settled` concerns the one that hears channels. */
 export class RedisCache implements Cache {
   readonly #reads: Connection;

@@ -1,5 +1,4 @@
-import type { Watch } from "../operations/changes.ts";
-import type { KeyFamily } from "./cache.ts";
+import type { KeyFamily, Watch } from "./cache.ts";
 import type { Connection } from "./connection.ts";
 
 /** All channels have this prefix; the access rules grant the pattern below it literally, so it is the only pattern used. */

@@ -1,8 +1,13 @@
-import type { Watch } from "../operations/changes.ts";
-import type { RedisState } from "../operations/gateway.ts";
-import { type Cache, RedisCache } from "./cache.ts";
+import { type Cache, RedisCache, type Watch } from "./cache.ts";
 import { Connection, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
 import { Notices, type Watcher } from "./notices.ts";
+
+/** How things stand with Redis. */
+export interface RedisState {
+  readonly connected: boolean;
+  /** `tracking`: Redis tells what changed; `timed`: it cannot. */
+  readonly change_detection: "tracking" | "timed";
+}
 
 /** Whoever wants to know whether Redis can be reached. */
 export interface RedisEvents {

@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
-import type { StreamSummary } from "../operations/gateway.ts";
 import { operationsByWireName } from "../operations/index.ts";
-import type { Asking, LiveQuery, Operation, Query } from "../operations/operation.ts";
+import type { LiveQuery, Operation, Query } from "../operations/operation.ts";
+import type { Asking } from "../operations/reading.ts";
+import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode, errorCodes } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId, type Response, type StreamOpened } from "../protocol/frames.ts";
 import { type Outbox, textFrame } from "./outbox.ts";
@@ -30,6 +31,8 @@ export interface ConnectionContext {
   /** What reads may use; the connection adds itself. */
   readonly asking: Omit<Asking, "connection">;
 }
+
+const loggedRequestLength = 1_000;
 
 interface Stream {
   readonly summary: StreamSummary;
@@ -206,7 +209,7 @@ export class Connection implements Sink {
         });
       this.#begin({ requestId, operation, params });
     } catch (error) {
-      this.#fail(requestId, typeof operation === "string" ? operation : "none", error);
+      this.#fail(requestId, { operation, params }, error);
     }
   }
 
@@ -232,7 +235,7 @@ export class Connection implements Sink {
       if (operation.kind === "query") this.#succeed(id, await (operation as Query).read(this.#asking, params));
       else await this.#openStream(id, name, operation as LiveQuery, params);
     } catch (error) {
-      this.#fail(id, name, error);
+      this.#fail(id, { operation: name, params }, error);
     } finally {
       this.#inFlight.delete(id);
       this.#closeIfDrained();
@@ -243,13 +246,17 @@ export class Connection implements Sink {
     this.#respond({ request_id: requestId, success: true, result });
   }
 
-  #fail(requestId: RequestId | null, operation: string, error: unknown): void {
+  #fail(requestId: RequestId | null, asked: object, error: unknown): void {
     if (error instanceof CacheError) {
       this.#refuse(requestId, error);
       return;
     }
-    const request = { request_id: requestId, operation: operation.slice(0, 100), connection: this.#context.id };
-    this.#context.log.error({ err: error, ...request }, "a request failed for a reason that is a bug");
+    const request = JSON.stringify(asked).slice(0, loggedRequestLength);
+    const { id: connection, log } = this.#context;
+    log.error(
+      { err: error, connection, request_id: requestId, request },
+      "a request failed for a reason that is a bug",
+    );
     this.#refuse(requestId, new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why"));
   }
 

@@ -118,7 +118,7 @@ export const settings = {
     about: "how large a request may be, in bytes",
     env: ["MAX_FRAME_BYTES"],
     kind: integer(1_024, 16_777_216),
-    default: "65536",
+    default: "1048576",
   },
   maxInFlight: {
     about: "how many requests of one connection may be in flight",

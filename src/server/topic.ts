@@ -1,5 +1,6 @@
 import type { Change, Feed } from "../operations/changes.ts";
-import type { LiveQuery, Reading } from "../operations/operation.ts";
+import type { LiveQuery } from "../operations/operation.ts";
+import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
 import type { Redis } from "../redis/redis.ts";
@@ -76,6 +77,7 @@ export class Topic {
   readonly #picture = new Map<string, string>();
   #updateId: number;
   #status: StreamStatus;
+  #trouble: CacheError | undefined;
   #opened = false;
   #closed = false;
   // What the next look has to look at: some keys, or (undefined) everything.
@@ -113,9 +115,9 @@ export class Topic {
     return this.#live.identity === null;
   }
 
-  /** Whether its picture is true as far as anybody knows. */
-  get live(): boolean {
-    return this.#status.state === "live";
+  /** Why nobody knows whether its picture is true; undefined while it is live. */
+  get trouble(): CacheError | undefined {
+    return this.#trouble;
   }
 
   /** Watches and looks for the first time. @throws CacheError what the read throws */
@@ -143,7 +145,7 @@ export class Topic {
     this.#subscribers.add(subscriber);
     subscriber.begin(frames, this.#updateId);
     // Where the picture is empty, this is the only place that tells a newcomer which id comes next.
-    const status = { ...(this.live ? this.#liveStatus() : this.#status), update_id: this.#updateId };
+    const status = { ...(this.#trouble ? this.#status : this.#liveStatus()), update_id: this.#updateId };
     subscriber.tell(textFrame(JSON.stringify(status)));
   }
 
@@ -189,7 +191,9 @@ export class Topic {
   }
 
   #goStale(error: CacheError): void {
-    if (this.#status.state === "stale" && this.#status.error_code === error.code) return;
+    const isNews = this.#trouble?.code !== error.code;
+    this.#trouble = error;
+    if (!isNews) return;
     const { epoch } = this.#context.settings;
     const since = this.#status.since ?? this.#context.reading.now();
     this.#tell({ type: "stream_status", topic: this.name, state: "stale", epoch, since, error_code: error.code });
@@ -239,7 +243,10 @@ export class Topic {
       this.#apply(changes);
       this.#retryMs = 0;
       // A read may succeed while the other connection, which tells what changes, is not back yet.
-      if (this.#status.state !== "live" && this.#context.redis.state.connected) this.#tell(this.#liveStatus());
+      if (this.#trouble && this.#context.redis.state.connected) {
+        this.#trouble = undefined;
+        this.#tell(this.#liveStatus());
+      }
       if (doubt) this.#stale ??= { keys: undefined };
     } finally {
       this.#looking = false;

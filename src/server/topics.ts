@@ -1,5 +1,5 @@
 import type { LiveQuery, TopicSource } from "../operations/operation.ts";
-import { CacheError } from "../protocol/errors.ts";
+import type { CacheError } from "../protocol/errors.ts";
 import { Topic, type TopicContext } from "./topic.ts";
 
 interface Entry {
@@ -25,7 +25,7 @@ export class Topics {
     return this.#entries.size;
   }
 
-  /** Holds a topic; resolves when it is live. @throws CacheError what its first read throws; CACHE_UNAVAILABLE: stale */
+  /** Holds a topic; resolves when it is live. @throws CacheError what its first read throws, or why it is stale */
   async hold(live: LiveQuery, source: TopicSource): Promise<Topic> {
     let entry = this.#entries.get(source.name);
     if (!entry) {
@@ -36,7 +36,8 @@ export class Topics {
     entry.holders++;
     try {
       await entry.opened;
-      if (!entry.topic.live) throw new CacheError("CACHE_UNAVAILABLE", `${source.name} cannot be read now`);
+      const { trouble } = entry.topic;
+      if (trouble) throw trouble;
       return entry.topic;
     } catch (error) {
       this.release(entry.topic);
