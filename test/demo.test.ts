@@ -253,7 +253,7 @@ test("values are written exactly as Python's json.dumps writes them", () => {
     empty: {},
   };
   expect(dumps(values)).toBe(
-    String.raw`{"floats": [0.0, 1.0, -2.5, 50000.0, 97321.45, 0.0001, 1e-05, 4.57e-06, 1e-12, 1000000000000000.0, 1e+16, 1.5e+22, NaN, Infinity, -Infinity], ` +
+    `{"floats": [0.0, 1.0, -2.5, 50000.0, 97321.45, 0.0001, 1e-05, 4.57e-06, 1e-12, 1000000000000000.0, 1e+16, 1.5e+22, NaN, Infinity, -Infinity], ` +
       String.raw`"ints": [0, 84110, 1208925819614629174706176], "text": "\u00dcn\u00ef \u5e01/USDT \ud83d\ude80 \"\\\n\u007f", "none": null, "yes": true, "empty": {}}`,
   );
   expect(isoTime(1_795_330_960_123)).toBe("2026-11-22T07:02:40.123000+00:00");

@@ -777,7 +777,7 @@ test("the gateway says who it is, what it allows, and what this connection follo
   expect(info).toMatchObject({
     name: "fullon-cache-api",
     protocol: 1,
-    limits: { max_frame_bytes: 65_536, max_in_flight: 1_000, max_streams: 1_000, max_topics: 10_000 },
+    limits: { max_frame_bytes: 1_048_576, max_in_flight: 1_000, max_streams: 1_000, max_topics: 10_000 },
     redis: { connected: true, change_detection: "tracking" },
   });
   expect(info["version"]).toMatch(/^\d+\.\d+\.\d+/);
