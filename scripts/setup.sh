@@ -67,3 +67,9 @@ if [ ! -f "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")"
     npm install --no-save --no-audit --no-fund || fail "the npm packages could not be installed: see npm's message above."
   }
 fi
+
+# Installing builds too; what is built must also follow the sources.
+built=dist/cli/main.js
+if [ ! -f "$built" ] || [ -n "$(find src -newer "$built" | head -n 1)" ]; then
+  npm run --silent build || fail "the sources could not be compiled: see the messages above."
+fi

@@ -185,6 +185,11 @@ test("serve listens, answers, and ends when it is told to", async () => {
   expect(serve.errors).toEqual([]);
 });
 
+test("serve ends also when it is told to before it has begun", async () => {
+  await using serve = new Command(["serve", ...onFreePort, "--redis-url", "redis://127.0.0.1:1"], {}, true);
+  expect(await serve.code).toBe(0);
+});
+
 test.each([
   ["REDIS_HOST", "REDIS_PORT"],
   ["CACHE_HOST", "CACHE_PORT"],

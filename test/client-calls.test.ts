@@ -240,6 +240,35 @@ test("a call can be given up before it is asked and while it waits, and its sign
   expect(getEventListeners(unused.signal, "abort")).toHaveLength(0);
 });
 
+test("more questions at once than a gateway takes wait for their turn, also when the connection breaks", async () => {
+  await using narrow = await startGateway({ maxInFlight: 300, to: redis });
+  await using proxy = await startWebSocketProxy(narrow.server.url);
+  const client = await narrow.client({ url: proxy.url, maxBackoffMs: 20 });
+  const answers = Array.from({ length: 1_000 }, () => client.getTicker("binance", "BTC/USDT"));
+  const streams = Array.from({ length: 400 }, (_, n) => client.streamTickers("binance", { intervalMs: n }));
+  const updates = streams.map((stream) => stream.next());
+  const given = new AbortController();
+  const givenUp = client.getExchanges({ signal: given.signal });
+  given.abort();
+  await expect(givenUp).rejects.toThrow("aborted");
+  await until(() => expect(proxy.requests.length).toBeGreaterThan(500));
+  proxy.cut();
+  expect((await Promise.all(answers)).every(({ price }) => price === 47_000.5)).toBe(true);
+  await until(() => expect(new Set(streams.map(({ state }) => state.state))).toEqual(new Set(["live"])));
+  expect((await Promise.all(updates)).every(({ value }) => value?.symbol === "BTC/USDT")).toBe(true);
+  await client.close();
+});
+
+test("options that are endless never come true, instead of at once", async () => {
+  const forever = Number.POSITIVE_INFINITY;
+  await using proxy = await startWebSocketProxy(gateway.server.url);
+  const endless = { timeoutMs: forever, connectTimeoutMs: forever, silenceMs: forever, maxBackoffMs: forever };
+  const client = await gateway.client({ url: proxy.url, ...endless });
+  for (let times = 0; times < 10; times++) expect(await client.getExchanges()).toEqual(["binance"]);
+  expect(new Set(proxy.operations)).toEqual(new Set(["get_exchanges"]));
+  await client.close();
+});
+
 test("arguments that no JSON can say fail at once and leave nothing behind", async () => {
   const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
   const before = timers();

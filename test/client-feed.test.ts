@@ -244,10 +244,10 @@ test("the epoch stands with the first update of another counting, and nowhere el
 });
 
 /** A feed of its own whose gateway is the test; `ask` counts how often it wants its picture. */
-function feedOf(params: Readonly<Record<string, unknown>> = {}) {
+function feedOf(params: Readonly<Record<string, unknown>> = {}, retain?: number) {
   const counts = { asked: 0, left: 0 };
   const host = { opens: () => void counts.asked++, leaves: () => void counts.left++ };
-  const request = { operation: "stream_orders", params, identity: ["name"] };
+  const request = { operation: "stream_orders", params, identity: ["name"], retain };
   const feed = new StreamFeed(request, host, { bufferSize: 10, site: new Error() });
   const taken: unknown[] = [];
   const taking = (async () => {
@@ -342,6 +342,40 @@ test("of a topic that is no longer the stream's, what is known is removed and wh
   expect(feed.state.now).toEqual({ state: "live" });
   await feed.return();
   await taking;
+});
+
+test("a picture that another stream of the topic gets is taken where it is newer, and passed over where it is not", async () => {
+  const { feed, taken, live, show, change, turn } = feedOf();
+  feed.opened([topic]);
+  show(topic, "a", 1);
+  live(topic, 1, 1);
+  show(topic, "a", 1);
+  live(topic, 1, 1);
+  await turn();
+  expect(taken).toEqual(["a"]);
+  // What the gateway held back for this connection went into the picture.
+  show(topic, "b", 3);
+  live(topic, 3, 1);
+  change("c", 1, 4);
+  await turn();
+  expect(taken).toEqual(["a", "b", "a removed", "c 1"]);
+  await feed.return();
+});
+
+test("items that left a full picture are forgotten, so that they are not called removed later", async () => {
+  const { feed, taken, live, show, change, turn } = feedOf({}, 2);
+  feed.opened([topic]);
+  show(topic, "a", 2);
+  show(topic, "b", 2);
+  live(topic, 2, 2);
+  change("c", 1, 3);
+  await turn();
+  feed.lost();
+  feed.opened([topic]);
+  live(topic, 9, 0);
+  await turn();
+  expect(taken).toEqual(["a", "b", "c 1", "b removed", "c removed"]);
+  await feed.return();
 });
 
 test("what was held back is nothing beside a newer picture", async () => {

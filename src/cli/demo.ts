@@ -48,7 +48,7 @@ async function printTickers(cache: CacheClient, { out, signal }: Terminal): Prom
   await using tickers = merge(
     Object.fromEntries(exchanges.map((exchange) => [exchange, cache.streamTickers(exchange, { intervalMs })])),
   );
-  signal.addEventListener("abort", () => void tickers.return?.(), { once: true });
+  signal.addEventListener("abort", () => void tickers[Symbol.asyncDispose](), { once: true });
   for await (const [, ticker] of tickers) if (!ticker.removed) out(lines.line(ticker));
 }
 

@@ -2,6 +2,7 @@ import { CacheError, isErrorCode } from "../protocol/errors.ts";
 import type { Response } from "../protocol/frames.ts";
 import { at } from "./call-site.ts";
 import { onAbort } from "./on-abort.ts";
+import { timerMs } from "./timer.ts";
 
 /** How one call behaves. */
 export interface CallOptions {
@@ -26,7 +27,8 @@ interface Question extends Outcome {
 
 type Params = Readonly<Record<string, unknown>>;
 
-const longestTimerMs = 2 ** 31 - 1;
+// A gateway takes a thousand at a time unless it is told otherwise; what is more waits here for its turn.
+const maxInFlight = 256;
 const ignored: Outcome = { settle: () => {}, fail: () => {} };
 
 /** The questions that wait for their answers. All of them are reads, so one whose connection broke is asked again. */
@@ -34,6 +36,7 @@ export class Calls {
   readonly #send: (text: string) => void;
   readonly #timeoutMs: number;
   readonly #questions = new Map<string, Question>();
+  readonly #unsent = new Set<string>();
   #nextId = 1;
   #closed: CacheError | undefined;
 
@@ -54,7 +57,7 @@ export class Calls {
       const done = () => {
         clearTimeout(timer);
         release();
-        this.#questions.delete(id);
+        this.#forget(id);
       };
       const fail = (error: unknown) => {
         done();
@@ -66,7 +69,7 @@ export class Calls {
       };
       const late = () => fail(new CacheError("REQUEST_TIMEOUT", `${operation}: no answer within ${timeoutMs} ms`));
       const id = this.#ask(operation, params, { settle, fail }, false);
-      const timer = setTimeout(late, Math.min(timeoutMs, longestTimerMs));
+      const timer = setTimeout(late, timerMs(timeoutMs));
       const release = onAbort(signal, () => fail(signal?.reason));
     });
   }
@@ -83,19 +86,20 @@ export class Calls {
     if (!question) return;
     // The question stays: this connection is about to end, and the next one can be asked.
     if (!response.success && response.error_code === "DRAINING") return;
-    this.#questions.delete(id);
+    this.#forget(id);
     if (response.success) question.settle(response.result);
     else question.fail(errorOf(response));
   }
 
   /** There is a new connection: what is unanswered is asked again. */
   resume(): void {
-    for (const { text } of this.#questions.values()) this.#send(text);
+    for (const id of this.#questions.keys()) this.#unsent.add(id);
+    this.#sendMore();
   }
 
   /** The connection broke. */
   interrupt(): void {
-    for (const [id, { isBound }] of this.#questions) if (isBound) this.#questions.delete(id);
+    for (const [id, { isBound }] of this.#questions) if (isBound) this.#forget(id);
   }
 
   /** There will be no connection any more: whatever waits fails, and whatever is asked from now on. */
@@ -103,6 +107,7 @@ export class Calls {
     this.#closed = error;
     for (const { fail } of [...this.#questions.values()]) fail(error);
     this.#questions.clear();
+    this.#unsent.clear();
   }
 
   #ask(operation: string, params: Params, outcome: Outcome, isBound: boolean): string {
@@ -112,9 +117,24 @@ export class Calls {
     if (closed) queueMicrotask(() => outcome.fail(closed));
     else {
       this.#questions.set(id, { ...outcome, text, isBound });
-      this.#send(text);
+      this.#unsent.add(id);
+      this.#sendMore();
     }
     return id;
+  }
+
+  #forget(id: string): void {
+    this.#questions.delete(id);
+    this.#unsent.delete(id);
+    this.#sendMore();
+  }
+
+  #sendMore(): void {
+    for (const id of this.#unsent) {
+      if (this.#questions.size - this.#unsent.size >= maxInFlight) return;
+      this.#unsent.delete(id);
+      this.#send(this.#questions.get(id)?.text ?? "");
+    }
   }
 }
 

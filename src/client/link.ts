@@ -1,4 +1,5 @@
 import { CacheError, mayReconnect } from "../protocol/errors.ts";
+import { timerMs, unref } from "./timer.ts";
 
 /** How the connection is doing. */
 export type ConnectionStatus =
@@ -91,7 +92,7 @@ export class Link {
     this.#timer = unref(
       setTimeout(
         () => this.#abandon(`no connection within ${this.#options.connectTimeoutMs} ms`),
-        this.#options.connectTimeoutMs,
+        timerMs(this.#options.connectTimeoutMs),
       ),
     );
   }
@@ -115,7 +116,7 @@ export class Link {
     clearTimeout(this.#timer);
     this.#openedAt = this.#beatAt = Date.now();
     this.#heard = true;
-    this.#pulse = unref(setInterval(() => this.#beat(), this.#options.silenceMs));
+    this.#pulse = unref(setInterval(() => this.#beat(), timerMs(this.#options.silenceMs)));
     this.#tell({ state: "open" });
     this.#events.opened();
   }
@@ -159,7 +160,7 @@ export class Link {
     if (Date.now() - this.#openedAt > steadyMs) this.#attempt = 0;
     this.#openedAt = Number.POSITIVE_INFINITY;
     // Full jitter: clients that lost the same server do not come back in step.
-    const delayMs = Math.random() * Math.min(this.#options.maxBackoffMs, firstBackoffMs * 2 ** this.#attempt);
+    const delayMs = Math.random() * timerMs(Math.min(this.#options.maxBackoffMs, firstBackoffMs * 2 ** this.#attempt));
     this.#tell({ state: "waiting", attempt: this.#attempt, delayMs, reason });
     if (this.#status.state === "waiting") this.#timer = setTimeout(() => this.open(), delayMs);
   }
@@ -181,10 +182,4 @@ export class Link {
     this.#status = status;
     this.#events.status(status);
   }
-}
-
-/** A timer that does not keep a Node process alive; browsers know no such thing. */
-function unref<Timer>(timer: Timer): Timer {
-  (timer as { unref?: () => void }).unref?.();
-  return timer;
 }

@@ -349,7 +349,7 @@ export const signatures = {
   getUserTrades: { params: ["user_id", "exchange", "limit"] },
   streamTradeUpdates: { params: ["exchange", "symbol"], identity: null, retain: 1000 },
   getLatestOhlcvBars: { params: ["symbol", "timeframe", "count"] },
-  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"] },
+  streamOhlcv: { params: ["symbol", "timeframe"], identity: ["symbol", "timeframe", "timestamp"], retain: 100 },
   getSystemHealth: { params: [] },
   getActiveProcesses: { params: ["process_type", "component", "since_minutes"] },
   getProcess: { params: ["process_id"] },

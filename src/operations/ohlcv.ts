@@ -141,6 +141,7 @@ export const ohlcv = domain({
     type: "ohlcv_update",
     update: BarUpdate,
     identity: ["symbol", "timeframe", "timestamp"],
+    retain: defaultCount,
     topics: (_reading, { symbol, timeframe }) => [
       { name: topicName("ohlcv", symbol, timeframe), open: () => barsOf(symbol, timeframe) },
     ],

@@ -41,7 +41,7 @@ export interface LiveQuery<P extends ParamSchemas = ParamSchemas, U extends TObj
   readonly update: U;
   /** The members that tell one item from another (none: there is only one); null where every update is an event. */
   readonly identity: readonly (string & keyof Static<U>)[] | null;
-  /** How many events a picture holds at most; older ones leave it without a word. */
+  /** How many items a picture holds at most; older ones leave it without a word. */
   readonly retain?: number;
   readonly check: Check;
   topics(reading: Reading, params: Values<P>): readonly TopicSource[];

@@ -49,7 +49,7 @@ export interface UpdateEnvelope {
 export type Update<Data, Key extends keyof Data = never> = UpdateEnvelope &
   (
     | (Data & { readonly removed?: never })
-    | ([Key] extends [never] ? never : Pick<Data, Key> & { readonly removed: true })
+    | ([Key] extends [never] ? never : Pick<Data, Key> & Absent<Exclude<keyof Data, Key>> & { readonly removed: true })
   );
 
 /** The names of the members of {@link UpdateEnvelope}. */

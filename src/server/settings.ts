@@ -34,7 +34,9 @@ const redisUrl: Kind = {
   allowed: "redis://[user:password@]host[:port][/db] or rediss://…",
   read: (text) => {
     if (!URL.canParse(text)) return undefined;
-    const { protocol, hostname, pathname } = new URL(text);
+    const { protocol, hostname, pathname, username, password } = new URL(text);
+    // A stray % would make the user or the password unreadable later, where nobody could say whose fault it is.
+    if (/%(?![\da-f]{2})/i.test(username + password)) return undefined;
     return /^rediss?:$/.test(protocol) && hostname !== "" && /^(\/\d*)?$/.test(pathname) ? text : undefined;
   },
 };
