@@ -83,12 +83,11 @@ test("of what is removed only its identity is there", () => {
       expectTypeOf(update.symbol).toEqualTypeOf<string>();
       expectTypeOf(update.update_id).toEqualTypeOf<number>();
       expectTypeOf(update.skipped).toEqualTypeOf<number | undefined>();
-      // @ts-expect-error it may be removed, and has no price then
-      update.price;
+      // It may be removed, and has no price then.
+      expectTypeOf(update.price).toEqualTypeOf<number | null | undefined>();
       if (update.removed) {
         expectTypeOf(update.exchange).toEqualTypeOf<string>();
-        // @ts-expect-error it has been removed
-        update.price;
+        expectTypeOf(update.price).toEqualTypeOf<undefined>();
       } else expectTypeOf(update.price).toEqualTypeOf<number | null>();
     }
   });

@@ -42,6 +42,8 @@ export interface UpdateEnvelope {
   readonly skipped?: number;
 }
 
+type Absent<Member extends PropertyKey> = { readonly [Name in Member]?: undefined };
+
 /**
  * One update as it comes: the data, and what the protocol adds. Of what is gone, only the members `Key` are there; what
  * has no such members never goes.
