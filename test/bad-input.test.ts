@@ -600,7 +600,7 @@ test("what fails for a reason that is a bug is logged with the request, and says
     const line = broken.lines.find((one) => one["request_id"] === request_id);
     expect(line).toMatchObject({
       level: 50,
-      operation: request.operation,
+      request: expect.stringContaining(`"operation":"${request.operation}"`),
       connection: 1,
       err: { type: "RangeError", message: "the secret of /etc/shadow", stack: expect.stringContaining("at ") },
     });

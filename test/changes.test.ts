@@ -282,7 +282,7 @@ test("a message that comes while a look is under way wins over what the look fin
   expect(byId((await feed.look(reading)).changes)).toEqual({ a: { n: 1 } });
 });
 
-test("items that only grew old leave without a word", async () => {
+test("items that only grew old are told apart from those that are gone", async () => {
   const key = "tickers:aged";
   let isAged = true;
   const feed = items({
@@ -295,7 +295,7 @@ test("items that only grew old leave without a word", async () => {
   await hSet(key, "b", "{}");
   await feed.look(reading);
   await hDel(key, "a");
-  expect((await feed.look(reading)).changes).toEqual([]);
+  expect((await feed.look(reading)).changes).toEqual([{ id: "a", aged: true }]);
   isAged = false;
   await hDel(key, "b");
   expect((await feed.look(reading)).changes).toEqual([{ id: "b" }]);

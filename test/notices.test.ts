@@ -103,7 +103,7 @@ test.concurrent("a burst of writes is few reads, and the last of it is what stan
   await Promise.all(Array.from({ length: 2_000 }, (_, n) => saveOrder(redis, "burst", `o-${n % 10}`, "open", n)));
   const picture = new Picture(wire, "orders:burst");
   const volumes = () => picture.items.map(({ volume }) => volume as number).toSorted((a, b) => a - b);
-  await expect.poll(volumes).toEqual(Array.from({ length: 10 }, (_, at) => 1_990 + at));
+  await expect.poll(volumes, { timeout: 10_000 }).toEqual(Array.from({ length: 10 }, (_, at) => 1_990 + at));
   const [reads = 0] = await calls(redis, "hgetall");
   expect(reads).toBeLessThan(200);
 });

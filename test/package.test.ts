@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { copyFile, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { publint } from "publint";
@@ -43,9 +43,10 @@ async function execution(file: string, args: readonly string[], cwd: string): Pr
 
 /** Links what the package depends on, and nothing besides: what it uses without saying so is not found. */
 async function linkDependencies(modules: string): Promise<void> {
-  await mkdir(modules, { recursive: true });
-  for (const name of Object.keys(manifest.dependencies))
+  for (const name of Object.keys(manifest.dependencies)) {
+    await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(join(root, "node_modules", name), join(modules, name));
+  }
 }
 
 beforeAll(async () => {

@@ -1,6 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
@@ -322,6 +325,45 @@ test("a client that stops reading gets the latest of every item when it goes on,
   // And from then on it misses nothing.
   await saveOrder(redis, "slow", "even", "open", 202);
   expect(await slow.frame(({ volume }) => volume === 202)).not.toHaveProperty("skipped");
+});
+
+test("a client that is only a little behind is not forgotten either", async () => {
+  // A socket file: its buffers are small.
+  const path = join(tmpdir(), `fullon-cache-api-${randomUUID()}.sock`);
+  await using server = new CacheWebSocketServer({
+    redis: redis.gatewayUrl,
+    logLevel: "silent",
+    congestedBytes: 1_024,
+    rereadMs: 0,
+  });
+  await server.connect();
+  const http = createServer().on("upgrade", (request, socket, head) => server.handleUpgrade(request, socket, head));
+  await once(http.listen(path), "listening");
+  onTestFinished(() => void http.close());
+  const [slow, fast] = await Promise.all([1, 2].map(() => Wire.open(`ws+unix:${path}:/`)));
+  if (!slow || !fast) throw new Error("not open");
+  for (const wire of [slow, fast]) await follow(wire, "stream_tickers", { exchange: "little", symbols: ["X"] });
+  slow.socket.pause();
+  // One at a time, so that what waits stays below what the socket itself calls much.
+  const note = "x".repeat(3_000);
+  const publish = (price: number) => {
+    const tick = JSON.stringify({ exchange: "little", symbol: "X", price, time: 1, note });
+    return Promise.all([
+      redis.admin.hSet("tickers:little", "X", tick),
+      redis.admin.publish("ticker_updates:little:X", tick),
+    ]);
+  };
+  for (let price = 1; price <= 300; price++) {
+    await publish(price);
+    await fast.frame((frame) => frame["price"] === price);
+  }
+  slow.socket.resume();
+  await slow.frame(({ price }) => price === 300);
+  await publish(301);
+  await slow.frame(({ price }) => price === 301);
+  expect(new Picture(slow, "ticker:little:X").items).toMatchObject([{ price: 301 }]);
+  expect(slow.updates("ticker:little:X").some(({ skipped }) => skipped !== undefined)).toBe(true);
+  for (const wire of [slow, fast]) wire.close();
 });
 
 test("also with very many items a client that stopped reading ends up with all of them", async () => {
