@@ -333,6 +333,8 @@ test("of a topic that is no longer the stream's, what is known is removed and wh
   show("other", "y", 1);
   show("other", "z", 1);
   live("other", 1, 3);
+  feed.tell({ type: "stream_status", topic: "other", state: "stale", epoch: "e" });
+  expect(feed.state.now).toEqual({ state: "stale", topic: "other" });
   feed.lost();
   feed.opened([topic]);
   live(topic, 1, 0);

@@ -425,8 +425,8 @@ test("streams that share a topic keep each to its own interval", async () => {
 test("a slow stream of a shared topic hears no more of what came and went within its interval", async () => {
   const client = await gateway.client();
   await setPositions(redis, "77", { A: 1 });
-  const slow = new Reader(client.streamPositions("77", { intervalMs: 400 }), "symbol");
   const fast = new Reader(client.streamPositions("77"), "symbol");
+  const slow = new Reader(client.streamPositions("77", { intervalMs: 400 }), "symbol");
   await until(() => expect([slow, fast].map(({ items }) => items.length)).toEqual([1, 1]));
   const write = async (volumes: Record<string, number>, count: number) => {
     await setPositions(redis, "77", volumes);

@@ -51,7 +51,7 @@ const truths: Readonly<Record<string, (wire: Wire) => Promise<readonly Frame[]>>
   "ticker:x:B": one("get_ticker", { exchange: "x", symbol: "B" }),
   "ticker:y:A": one("get_ticker", { exchange: "y", symbol: "A" }),
   "orders:x": list("get_orders", { exchange: "x" }),
-  "position:1": list("get_positions", { user_id: 1 }),
+  "positions:1": list("get_positions", { user_id: 1 }),
   bots: list("get_bots", {}),
   "bot:b1": one("get_bot_status", { bot_id: "b1" }),
   async "order_queue:x"(wire) {
@@ -78,7 +78,7 @@ const truths: Readonly<Record<string, (wire: Wire) => Promise<readonly Frame[]>>
 
 const oneValue = new Set(["order_queue:x", "process_health"]);
 /** The symbols whose trades a topic tells. */
-const tradeTopics: Readonly<Record<string, string>> = { "trades:x": "AB", "trades:x:A": "A" };
+const tradeTopics: Readonly<Record<string, string>> = { "trades:x": "AB", "trade:x:A": "A" };
 
 const streams: readonly (readonly [operation: string, params: object])[] = [
   ["stream_tickers", { exchange: "x" }],
@@ -115,6 +115,7 @@ class Client {
     if (!opened) return;
     this.#streams.set(opened.stream, opened.topics);
     for (const topic of opened.topics) {
+      if (!(topic in truths || topic in tradeTopics)) throw new Error(`nothing is known of ${topic}`);
       if (this.#pictures.has(topic)) continue;
       this.#pictures.set(topic, new Picture(this.#wire, topic, from));
       this.#followed.set(topic, from);

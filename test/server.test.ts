@@ -10,7 +10,7 @@ import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
 import { startGateway, Wire } from "./kit/gateway.ts";
 import { Picture } from "./kit/picture.ts";
 import { startRedis } from "./kit/redis.ts";
-import { follow, saveOrder, setTicker } from "./kit/streams.ts";
+import { follow, pushTrades, saveOrder, setTicker } from "./kit/streams.ts";
 
 const redis = await startRedis();
 afterAll(() => redis[Symbol.asyncDispose]());
@@ -53,6 +53,24 @@ test("a server on port 0 takes a free port, says where it is, and is gone after 
     wire.close();
   }
   await expect(Wire.open(url)).rejects.toThrow("ECONNREFUSED");
+});
+
+test("Redis is given as a URL, in parts, or as settings", async () => {
+  const { username, password, port } = new URL(redis.gatewayUrl);
+  const parts = { host: "127.0.0.1", port: Number(port), username, password };
+  const settings = {
+    redisHost: "127.0.0.1",
+    redisPort: Number(port),
+    redisUsername: username,
+    redisPassword: password,
+  };
+  for (const options of [{ redis: redis.gatewayUrl }, { redis: parts }, settings, { redisUrl: redis.gatewayUrl }]) {
+    await using server = new CacheWebSocketServer({ port: 0, logLevel: "silent", ...options });
+    await server.start();
+    const wire = await Wire.open(server.url);
+    expect(await wire.ask("get_server_info")).toMatchObject({ redis: { connected: true } });
+    wire.close();
+  }
 });
 
 test("a server on IPv6 says so in a URL that works", async () => {
@@ -384,6 +402,30 @@ test("also with very many items a client that stopped reading ends up with all o
   const picture = new Picture(slow, "orders:crowd");
   const done = () => picture.items.filter(({ volume }) => volume === 2).length;
   await expect.poll(done, { timeout: 10_000 }).toBe(10_500);
+});
+
+test("of events a client that stopped reading gets the last ten thousand, and the number of those before", async () => {
+  await using gateway = await startGateway({ to: redis, congestedBytes: 1_024, rereadMs: 0 });
+  const [slow, fast] = await Promise.all([gateway.wire(), gateway.wire()]);
+  const params = { exchange: "lagging", symbol: "X" };
+  await follow(slow, "stream_trade_updates", params);
+  await congest(slow, fast);
+  await follow(fast, "stream_trade_updates", params);
+  for (let first = 1; first <= 12_000; first += 4_000) {
+    await pushTrades(
+      redis,
+      "lagging",
+      "X",
+      Array.from({ length: 4_000 }, (_, at) => first + at),
+    );
+    await fast.frame(({ trade_id }) => trade_id === first + 3_999);
+  }
+  slow.socket.resume();
+  await slow.frame(({ trade_id }) => trade_id === 12_000);
+  const [oldest, ...others] = slow.updates("trade:lagging:X");
+  expect(oldest).toMatchObject({ trade_id: 2_001, skipped: 2_000 });
+  expect(others).toHaveLength(9_999);
+  expect(new Picture(slow, "trade:lagging:X").items).toHaveLength(10_000);
 });
 
 test("a client that asks and never reads is cut off, which is logged once", async () => {

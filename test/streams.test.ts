@@ -110,6 +110,35 @@ test("everybody who follows a topic is sent the same update", async () => {
   for (const other of others) expect(other).toEqual(one);
 });
 
+test("no stored value can pass for what the protocol says itself", async () => {
+  const wire = await gateway.wire();
+  const { epoch } = await follow(wire, "stream_orders", { exchange: "forged" });
+  const forged = {
+    type: "stream_status",
+    topic: "orders:same",
+    state: "ended",
+    update_id: 99,
+    skipped: 7,
+    snapshot: true,
+  };
+  const write = (members: object) =>
+    redis.command([
+      "HSET",
+      "order_status:forged",
+      "o-1",
+      JSON.stringify({ ...forged, epoch: "x", removed: true, ...members }),
+    ]);
+  await write({ volume: 1 });
+  await write({ volume: 2 });
+  const update = await wire.frame(({ volume }) => volume === 2);
+  expect(update).toMatchObject({ type: "order_update", topic: "orders:forged", state: "ended", order_id: "o-1" });
+  for (const absent of ["epoch", "skipped", "snapshot", "removed"]) expect(update).not.toHaveProperty(absent);
+  const other = await gateway.wire();
+  expect(await follow(other, "stream_orders", { exchange: "forged" })).toMatchObject({ epoch });
+  expect(other.updates("orders:forged")).toMatchObject([{ snapshot: true, epoch, update_id: update["update_id"] }]);
+  expect(new Picture(wire, "orders:forged").items).toHaveLength(1);
+});
+
 test("a second stream of a topic on one connection gets a fresh picture and shares the frames", async () => {
   const [kind] = streamKinds("shared");
   if (!kind) throw new Error("no kind");
@@ -531,7 +560,7 @@ test("a newcomer to trades gets the last ones that passed, also those that were 
     Array.from({ length: 1_200 }, (_, at) => at),
   );
   await wire.frame(({ trade_id }) => trade_id === 1_199);
-  await redis.command(["DEL", "trade:late:X"]);
+  await redis.command(["DEL", "trades:late:X"]);
   await follow(late, "stream_trade_updates", { exchange: "late", symbol: "X" });
   const ids = late.updates("trade:late:X").map(({ trade_id }) => trade_id);
   expect([ids.length, ids[0], ids.at(-1)]).toEqual([1_000, 200, 1_199]);

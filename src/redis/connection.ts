@@ -256,24 +256,27 @@ export class Connection {
     throw refusal;
   }
 
-  // One coarse timer for all reads, running only while there are any.
+  // One coarse timer for all reads, running only while there are any. What has arrived is read before anything expires:
+  // it may be this process that had no time.
   #watch(): void {
-    this.#watchdog ??= setTimeout(() => {
-      this.#watchdog = undefined;
-      const now = performance.now();
-      for (const pending of this.#pending) {
-        const waited = now - pending.since;
-        if (waited < this.#options.timeoutMs) break;
-        pending.expire();
-        if (waited > hungMs) {
-          // It accepts commands and answers none: only a new socket can help.
-          this.#pending.clear();
-          this.#client?.destroy();
-          return;
-        }
+    this.#watchdog ??= setTimeout(() => setImmediate(() => this.#expire()), this.#options.timeoutMs / 4);
+  }
+
+  #expire(): void {
+    this.#watchdog = undefined;
+    const now = performance.now();
+    for (const pending of this.#pending) {
+      const waited = now - pending.since;
+      if (waited < this.#options.timeoutMs) break;
+      pending.expire();
+      if (waited > hungMs) {
+        // It accepts commands and answers none: only a new socket can help.
+        this.#pending.clear();
+        this.#client?.destroy();
+        return;
       }
-      if (this.#pending.size > 0) this.#watch();
-    }, this.#options.timeoutMs / 4);
+    }
+    if (this.#pending.size > 0) this.#watch();
   }
 }
 

@@ -46,6 +46,8 @@ export interface TopicContext {
 // A topic spends a tenth of its time reading, at most; short reads may follow each other at once now and then.
 const timePerRead = 10;
 const burstMs = 5;
+// But it never rests longer than this: that one read was held up says little of the next.
+const longestRestMs = 5_000;
 // Where a channel brings the values, a written key is only a reason to check them: after the message had time to come,
 // and where writes do not cease, all topics at once on every full second, so that their reads are one.
 const doubtMs = 10;
@@ -103,11 +105,6 @@ export class Topic {
   /** The id of the last update. */
   get updateId(): number {
     return this.#updateId;
-  }
-
-  /** How many follow it. */
-  get followers(): number {
-    return this.#subscribers.size;
   }
 
   /** Whether every update of it is an event of its own, which no later one makes superfluous. */
@@ -223,6 +220,7 @@ export class Topic {
       if (!(error instanceof CacheError)) this.#context.bug(error, this.name);
       this.#goStale(error instanceof CacheError ? error : new CacheError("INTERNAL_ERROR", "a read failed"));
       this.#stale = { keys: undefined };
+      this.#restUntil = 0;
       this.#retryMs = Math.min(maxRetryMs, Math.max(500, this.#retryMs * 2));
       this.#timer = setTimeout(() => void this.#lookAgain(), this.#retryMs * (0.5 + Math.random() / 2));
       return;
@@ -251,7 +249,8 @@ export class Topic {
     } finally {
       this.#looking = false;
       this.#lookedAt = performance.now();
-      this.#restUntil = Math.max(this.#restUntil, start) + timePerRead * (this.#lookedAt - start);
+      const rest = Math.max(this.#restUntil, start) + timePerRead * (this.#lookedAt - start);
+      this.#restUntil = Math.min(rest, this.#lookedAt + longestRestMs);
     }
     this.#wait();
   }
