@@ -262,11 +262,14 @@ test("whatever is written, lost or slow, every picture ends up as what Redis hol
   const padding = "x".repeat(20_000);
   const now = Date.now() / 1000;
   const control = await open();
+  const enough = performance.now() + 20_000;
   let skipped = 0;
   let trade = 0;
 
   await fc.assert(
     fc.asyncProperty(runs, async (run) => {
+      // A run that has begun is not cut off: on a busy machine there are fewer of them.
+      if (performance.now() > enough) return;
       await redis.command(["FLUSHALL"]);
       const clients = await Promise.all([0, 1, 2].map(async () => new Client(await open())));
       const pushed: Record<string, number[]> = { A: [], B: [] };
@@ -348,9 +351,9 @@ test("whatever is written, lost or slow, every picture ends up as what Redis hol
         one.close();
       }
     }),
-    { numRuns: 25, endOnFailure: true, interruptAfterTimeLimit: 22_000 },
+    { numRuns: 25, endOnFailure: true },
   );
   control.close();
   // Otherwise nobody was slow, and nothing was shown.
   expect(skipped).toBeGreaterThan(100);
-}, 40_000);
+}, 60_000);
