@@ -2,8 +2,9 @@ import { getEventListeners, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, expect, onTestFinished, test } from "vitest";
+import { WebSocket as WsWebSocket } from "ws";
 import { generatedFiles } from "../scripts/generated-files.ts";
-import { CacheError } from "../src/client/index.ts";
+import { CacheError, type WebSocketClass } from "../src/client/index.ts";
 import { signatures } from "../src/client/operations.ts";
 import { type CacheClient, type ClientOptions, fullonCacheApi } from "../src/client/websocket-client.ts";
 import { operations } from "../src/operations/index.ts";
@@ -301,7 +302,10 @@ test("`await using` closes the connection", async () => {
 });
 
 test("a gateway that cannot be reached is CONNECTION_FAILED, with its address and what to do", async () => {
-  const error = await failure(fullonCacheApi("ws://127.0.0.1:1"));
+  // The WebSocket of the ws package, since that of newer Node versions does not say why.
+  const error = await failure(
+    fullonCacheApi("ws://127.0.0.1:1", { WebSocket: WsWebSocket as unknown as WebSocketClass }),
+  );
   expect(error).toMatchObject({ code: "CONNECTION_FAILED", retryable: true });
   expect(error.message).toMatch(/ws:\/\/127\.0\.0\.1:1 .*ECONNREFUSED.* npx fullon-cache-api serve/);
   expect(error.cause).toBeInstanceOf(Error);
