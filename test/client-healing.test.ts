@@ -377,9 +377,12 @@ test.each<[string, (frame: Frame) => boolean]>([
 
 test("a swallowed change that no other follows is noticed with the next sign of life", async () => {
   await saveOrder(redis, exchange, "o-1", "open");
-  const { proxy, client } = await behindProxy({ silenceMs: 100 });
+  const { proxy, client } = await behindProxy({ silenceMs: 200 });
   const reader = new Reader(client.streamOrders(exchange), "order_id");
   await until(() => expect(reader.items).toHaveLength(1));
+  // What is counted is what came on this connection.
+  proxy.cut();
+  await until(() => expect(reader.updates).toHaveLength(2));
   const swallowed = proxy.swallow(isChange);
   await deleteOrder(redis, "o-1");
   await swallowed;
@@ -392,7 +395,10 @@ test("a swallowed change that no other follows is noticed with the next sign of 
     update_id: expect.any(Number),
     ...gone,
   });
-  expect(proxy.connections).toBe(1);
+  const asked = (what: string) => proxy.operations.filter((operation) => operation === what).length;
+  const pings = asked("ping");
+  await until(() => expect(asked("ping")).toBeGreaterThan(pings + 2));
+  expect(asked("stream_orders")).toBe(proxy.connections + 1);
 });
 
 test("a lost update is repaired also where the gateway allows no further stream", async () => {

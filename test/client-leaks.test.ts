@@ -96,6 +96,18 @@ test.each([
   expect(tookMs).toBeLessThan(1_000);
 });
 
+test("a program ends soon also where its connection was found dead", async () => {
+  await using peer = await startPeer((socket) => socket.pause());
+  const { output, code, tookMs } = await run(
+    `const client = await fullonCacheApi(${JSON.stringify(peer.url)}, { silenceMs: 20, maxBackoffMs: 60_000 });
+    for await (const { state } of client.status()) if (state === "waiting") break;
+    await client.close();
+    console.log("closed");`,
+  );
+  expect([output, code]).toEqual(["closed\n", 0]);
+  expect(tookMs).toBeLessThan(1_000);
+});
+
 test("a program ends soon also where the gateway does not say goodbye, and where it cannot be reached", async () => {
   await using peer = await startPeer((socket) => socket.pause());
   const { output, code, tookMs } = await run(

@@ -13,9 +13,13 @@ afterEach(() => {
 });
 
 /** A link that keeps what it tells. */
-function open(url: string, options: Partial<LinkOptions> = {}) {
+function open(
+  url: string,
+  options: Partial<LinkOptions> = {},
+  changed = (_link: Link, _status: ConnectionStatus) => {},
+) {
   const told = { states: [] as ConnectionStatus[], received: [] as string[], opened: 0, beats: 0 };
-  const link = new Link(
+  const link: Link = new Link(
     url,
     {
       WebSocket: WebSocket as unknown as WebSocketClass,
@@ -28,7 +32,10 @@ function open(url: string, options: Partial<LinkOptions> = {}) {
       opened: () => void told.opened++,
       received: (text) => void told.received.push(text),
       beat: () => void told.beats++,
-      status: (status) => void told.states.push(status),
+      status: (status) => {
+        told.states.push(status);
+        changed(link, status);
+      },
     },
   );
   link.open();
@@ -83,6 +90,43 @@ test("after a connection that held, the first pause is short again", async () =>
     [3, 80],
     [0, 10],
   ]);
+});
+
+test("after a connection that held, the pauses grow as long as no other is made", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.05);
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const peer = await startPeer(() => {}, await freePort());
+  const { told, pauses } = open(peer.url);
+  await until(() => expect(told.opened).toBe(1));
+  vi.setSystemTime(Date.now() + 6_000);
+  await peer[Symbol.asyncDispose]();
+  await until(() => expect(pauses().length).toBeGreaterThanOrEqual(4));
+  expect(pauses().map(({ delayMs }) => delayMs)).toEqual([10, 20, 40, 80].slice(0, pauses().length));
+});
+
+test("a connection that is closed for good in the moment in which it breaks does not come back", async () => {
+  await using peer = await startPeer((socket, nth) => {
+    if (nth === 1) socket.close(1012);
+  });
+  const { told } = open(peer.url, { maxBackoffMs: 1 }, (link, { state }) => {
+    if (state === "waiting") link.close();
+  });
+  await until(() => expect(told.states.at(-1)).toEqual({ state: "closed" }));
+  const other = open(peer.url);
+  await until(() => expect(other.told.opened).toBe(1));
+  expect(told.states.map(({ state }) => state)).toEqual(["connecting", "open", "waiting", "closed"]);
+  expect(peer.connections).toBe(2);
+});
+
+test("a closed connection asks for no more signs of life", async () => {
+  await using peer = await startPeer(() => {});
+  const [closed, other] = [open(peer.url, { silenceMs: 30 }), open(peer.url, { silenceMs: 30 })];
+  await until(() => expect(closed.told.opened).toBe(1));
+  const { beats } = closed.told;
+  closed.link.close();
+  await until(() => expect(other.pauses().length).toBeGreaterThan(0));
+  expect(closed.told).toMatchObject({ beats, opened: 1 });
+  expect(closed.told.states.at(-1)).toEqual({ state: "closed" });
 });
 
 test("what comes is handed on; what is sent without a connection goes nowhere", async () => {

@@ -142,6 +142,7 @@ test("a generator that waits for something does not hold up the end", async () =
   expect(await waiting).toEqual({ done: true, value: undefined });
   go();
   await expect.poll(() => isCleanedUp).toBe(true);
+  expect(await merged.next()).toEqual({ done: true, value: undefined });
 });
 
 test("a source without a return() is just left", async () => {

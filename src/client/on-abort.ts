@@ -8,7 +8,7 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   if (!signal) return () => {};
   const callbacks = waiting.get(signal) ?? new Set();
   waiting.set(signal, callbacks.add(callback));
-  if (callbacks.size === 1) signal.addEventListener("abort", callAll);
+  signal.addEventListener("abort", callAll);
   return () => {
     if (callbacks.delete(callback) && callbacks.size === 0) signal.removeEventListener("abort", callAll);
   };
