@@ -1,47 +1,39 @@
-import type { TSchema } from "typebox";
-import { Type } from "typebox";
+import { type TSchema, Type } from "typebox";
+import { typeOf as typeText } from "../src/docs/types.ts";
 import { domains } from "../src/operations/index.ts";
-import type { LiveQuery, Operation } from "../src/operations/operation.ts";
+import { type LiveQuery, type Operation, ownParams } from "../src/operations/operation.ts";
 import { methodName } from "../src/protocol/names.ts";
 
-interface JsonSchema {
-  readonly type?: string;
-  readonly anyOf?: readonly TSchema[];
-  readonly items?: TSchema;
-  readonly description?: string;
-}
-
-/** The names of the exported types, by the schemas they are made of. */
-async function typeNames(): Promise<Map<unknown, { type: string; file: string }>> {
-  const names = new Map<unknown, { type: string; file: string }>();
+/** The files of the exported types, by the names of the types. */
+async function filesOfTypes(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
   // What the gateway says of itself belongs to several domains and so to none.
   for (const file of [...Object.keys(domains), "server-info"]) {
     const module = (await import(`../src/operations/${file}.ts`)) as Record<string, unknown>;
-    for (const [type, value] of Object.entries(module)) if (!names.has(value)) names.set(value, { type, file });
+    for (const type of Object.keys(module)) files.set(type, file);
   }
-  return names;
+  return files;
 }
 
 /** The text of the client's methods, made from the declarations: names, order, types and documentation. */
 export async function clientSource(): Promise<string> {
-  const names = await typeNames();
+  const files = await filesOfTypes();
   const imports = new Map<string, Set<string>>();
 
+  /** A type, whose file is to be imported if it has a name. */
   function typeOf(schema: TSchema): string {
-    const named = names.get(schema);
-    if (named) {
-      imports.set(named.file, (imports.get(named.file) ?? new Set()).add(named.type));
-      return named.type;
+    const type = typeText(schema);
+    for (const name of type.match(/\b[A-Z]\w*/g) ?? []) {
+      const file = files.get(name);
+      if (file === undefined) throw new Error(`no file exports the type ${name}`);
+      imports.set(file, (imports.get(file) ?? new Set()).add(name));
     }
-    const { type, anyOf, items } = schema as JsonSchema;
-    if (anyOf) return [...new Set(anyOf.map(typeOf))].join(" | ");
-    if (type === "array" && items) return `${typeOf(items)}[]`;
-    return type === "integer" ? "number" : (type ?? "unknown");
+    return type;
   }
 
   function methodOf(name: string, operation: Operation): string {
     const live = operation.kind === "live";
-    const params = Object.entries(operation.params).filter(([param]) => param !== "interval_ms");
+    const params = ownParams(operation);
     const required = params.filter(([, schema]) => !Type.IsOptional(schema));
     const optional = params.filter(([, schema]) => Type.IsOptional(schema));
     const argument = ([param, schema]: [string, TSchema]) =>
@@ -67,7 +59,7 @@ export async function clientSource(): Promise<string> {
   const methods = operations.filter(([, { method }]) => method !== false);
   const text = methods.map(([name, operation]) => methodOf(name, operation)).join("\n\n");
   const table = methods.map(([name, operation]) => {
-    const params = Object.keys(operation.params).filter((param) => param !== "interval_ms");
+    const params = ownParams(operation).map(([param]) => param);
     const { identity, retain } = operation.kind === "live" ? operation : {};
     return `  ${name}: ${JSON.stringify({ params, identity, retain })},`;
   });
@@ -106,7 +98,7 @@ ${table.join("\n")}
 function documentation(operation: Operation, params: [string, TSchema][]): string {
   const lines = [operation.about];
   for (const [param, schema] of params) {
-    const { description } = schema as JsonSchema;
+    const { description } = schema as { description?: string };
     if (description) lines.push(`@param ${methodName(param)} ${description}`);
   }
   if (operation.errors?.length) lines.push(`@throws CacheError ${operation.errors.join(", ")}`);

@@ -31,7 +31,10 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
     // Deleted first, so that values stay in the order in which they came.
     this.#values.delete(key);
     this.#values.set(key, value);
-    if (typeof key === "symbol" && this.#values.size > this.#limit) this.#dropOldest();
+    if (typeof key === "symbol" && this.#values.size > this.#limit) {
+      const [oldest = key] = this.#values.keys();
+      this.#values.delete(oldest);
+    }
   }
 
   /** Throws away what waits under a key. */
@@ -77,12 +80,5 @@ export class Inbox<Value> implements AsyncIterator<Value, undefined> {
       taker.reject(this.#end.error);
       this.#end = {};
     } else taker.resolve({ done: true, value: undefined });
-  }
-
-  #dropOldest(): void {
-    for (const key of this.#values.keys()) {
-      this.#values.delete(key);
-      return;
-    }
   }
 }

@@ -118,10 +118,8 @@ export class Position {
     if (update.removed) this.#known.delete(key);
     else this.#known.set(key, update);
     if (this.#known.size <= this.#retain) return;
-    for (const oldest of this.#known.keys()) {
-      this.#known.delete(oldest);
-      return;
-    }
+    const [oldest = key] = this.#known.keys();
+    this.#known.delete(oldest);
   }
 
   #removal(key: string, item: AnyUpdate): Arrival {

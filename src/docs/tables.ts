@@ -2,7 +2,7 @@ import { type TSchema, Type } from "typebox";
 import { identityAccounts } from "../operations/account-map.ts";
 import { allowed } from "../operations/check.ts";
 import { domains } from "../operations/index.ts";
-import type { LiveQuery, Operation } from "../operations/operation.ts";
+import { type LiveQuery, type Operation, ownParams } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import { type CloseMeaning, closeCodes, type ErrorMeaning, errorCodes } from "../protocol/errors.ts";
 import { methodName, wireName } from "../protocol/names.ts";
@@ -35,9 +35,10 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 /** The parameters in order, those that may be left out with a `?`. */
-function parametersOf({ params }: Operation, named: (name: string) => string = (name) => name): string {
-  const own = Object.entries(params).filter(([name]) => name !== "interval_ms");
-  return own.map(([name, schema]) => `${named(name)}${Type.IsOptional(schema) ? "?" : ""}`).join(", ");
+function parametersOf(operation: Operation, named: (name: string) => string = (name) => name): string {
+  return ownParams(operation)
+    .map(([name, schema]) => `${named(name)}${Type.IsOptional(schema) ? "?" : ""}`)
+    .join(", ");
 }
 
 const answerOf = (operation: Operation) => typeOf(operation.kind === "query" ? operation.result : operation.update);
@@ -113,7 +114,7 @@ function identityOf({ identity }: LiveQuery): string {
 function topicsOf(live: LiveQuery): string {
   // Naming topics needs no more of a reading than the accounts.
   const reading = { accounts: identityAccounts } as Reading;
-  const own = Object.entries(live.params).filter(([name]) => name !== "interval_ms");
+  const own = ownParams(live);
   const placeholder = ([name, schema]: [string, TSchema]) =>
     (schema as { type?: unknown }).type === "array" ? [name, [`{${name.replace(/s$/, "")}}`]] : [name, `{${name}}`];
   const required = own.filter(([, schema]) => !Type.IsOptional(schema));

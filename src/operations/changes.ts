@@ -97,14 +97,12 @@ export function items(source: Items): Feed {
     const aged = source.aged?.() ?? false;
     for (const id of gone) hide(id, aged);
     for (const id of changed) {
-      try {
-        changes.push({ id, value: source.item(id, after.get(id) as string) });
+      const text = after.get(id) as string;
+      const [value] = readable(reading, [[id, text]], () => source.item(id, text));
+      if (value) {
+        changes.push({ id, value });
         shown.add(id);
-      } catch (error) {
-        if (!(error instanceof CacheError)) throw error;
-        reading.corrupt(error);
-        hide(id);
-      }
+      } else hide(id);
     }
     before = after;
     return changes;
@@ -224,7 +222,10 @@ export interface Events {
   event(key: string, text: string): { readonly timestamp: number | null };
 }
 
-/** Tells every event once: those of the first look in order of time, then in the order of their lists. Lists may be drained by others at any time. */
+/**
+ * Tells every event once: those of the first look in order of time, then in the order of their lists. Lists may be
+ * drained by others at any time.
+ */
 export function events(source: Events): Feed {
   const tails = new Map<string, Tail>();
   const isOneOfMany = source.watch.families !== undefined;

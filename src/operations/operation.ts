@@ -67,6 +67,11 @@ const interval = {
   ),
 };
 
+/** The parameters that an operation has of its own, in order: without the one that every stream takes. */
+export function ownParams({ params }: Operation): [string, TSchema][] {
+  return Object.entries(params).filter(([name]) => !Object.hasOwn(interval, name));
+}
+
 /** Declares a question with one answer. */
 export function query<P extends ParamSchemas, R extends TSchema>(
   declaration: Omit<Query<P, R>, "kind" | "check">,

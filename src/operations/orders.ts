@@ -5,6 +5,7 @@ import { items, oneValue, orNothing, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Name, Open, Text, Timestamp } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
 import type { Reading } from "./reading.ts";
+import { tally } from "./tally.ts";
 
 /** One order as the exchange last reported it. */
 export const Order = Open("Order", {
@@ -78,13 +79,11 @@ async function ordersOf(reading: Reading, exchange: string): Promise<Order[]> {
 }
 
 function queue(exchange: string, orders: readonly Order[]): Omit<OrderQueue, "timestamp"> {
-  const byStatus = new Map<string, number>();
-  for (const { status } of orders) byStatus.set(status ?? "unknown", (byStatus.get(status ?? "unknown") ?? 0) + 1);
   return {
     exchange,
     queue_length: orders.filter(({ status }) => !isFinal(status)).length,
     total: orders.length,
-    by_status: Object.fromEntries([...byStatus].sort()),
+    by_status: tally(orders.map(({ status }) => status)),
   };
 }
 

@@ -6,6 +6,7 @@ import { Name, Open, Text, Timestamp } from "./fields.ts";
 import { domain, liveQuery, query } from "./operation.ts";
 import type { Reading } from "./reading.ts";
 import { GatewaySummary, RedisState } from "./server-info.ts";
+import { tally } from "./tally.ts";
 
 /** One process of the trading system. */
 export const Process = Open("Process", {
@@ -113,12 +114,6 @@ async function readSeen(reading: Reading, ids: readonly string[]): Promise<Seen[
   return readable(reading, there, seen);
 }
 
-function count(names: readonly (string | null)[]): Record<string, number> {
-  const counted = new Map<string, number>();
-  for (const name of names) counted.set(name ?? "unknown", (counted.get(name ?? "unknown") ?? 0) + 1);
-  return Object.fromEntries([...counted].sort());
-}
-
 function summary(processes: readonly Process[]): Omit<ProcessHealth, "timestamp"> {
   const stale = processes.filter((one) => one.stale);
   const failed = processes.filter((one) => one.status === "error");
@@ -126,8 +121,8 @@ function summary(processes: readonly Process[]): Omit<ProcessHealth, "timestamp"
   return {
     healthy: problems.length === 0,
     total_processes: processes.length,
-    by_type: count(processes.map((one) => one.process_type)),
-    by_status: count(processes.map((one) => one.status)),
+    by_type: tally(processes.map((one) => one.process_type)),
+    by_status: tally(processes.map((one) => one.status)),
     stale_processes: stale.length,
     error_processes: failed.length,
     problems: problems

@@ -217,7 +217,7 @@ export class Connection implements Sink {
     const { limits } = this.#context;
     if (this.#inFlight.has(requestId))
       throw new CacheError("DUPLICATE_REQUEST_ID", `request_id ${JSON.stringify(requestId)} is still in flight`);
-    if (this.#draining) throw new CacheError("DRAINING", "the server is going away: connect again");
+    if (this.#draining) throw goingAway();
     if (this.#inFlight.size >= limits.max_in_flight)
       throw new CacheError("LIMIT_EXCEEDED", `more than ${limits.max_in_flight} requests in flight`, {
         details: { limit: limits.max_in_flight },
@@ -270,7 +270,7 @@ export class Connection implements Sink {
     const sources = live.topics(this.#asking, params);
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
-      if (this.#draining || this.#closed) throw new CacheError("DRAINING", "the server is going away: connect again");
+      if (this.#draining || this.#closed) throw goingAway();
       atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
       const fresh = sources.filter((source) => !this.#subscriptions.has(source.name));
       atMost(limits.max_topics, this.#subscriptions.size + fresh.length, "topics on this connection");
@@ -326,6 +326,10 @@ function isRequestId(id: unknown): id is RequestId {
 
 function atMost(limit: number, wanted: number, what: string): void {
   if (wanted > limit) throw new CacheError("LIMIT_EXCEEDED", `at most ${limit} ${what}`, { details: { limit } });
+}
+
+function goingAway(): CacheError {
+  return new CacheError("DRAINING", "the server is going away: connect again");
 }
 
 function unknownOperation(name: string): CacheError {

@@ -66,7 +66,10 @@ export class Subscription implements Subscriber {
     // Deleted first, so that what waits stays in the order of its ids.
     this.#pending.delete(update.id);
     this.#pending.set(update.id, update);
-    if (this.topic.isOfEvents && this.#pending.size > maxPendingEvents) this.#dropOldest();
+    if (this.topic.isOfEvents && this.#pending.size > maxPendingEvents) {
+      const [oldest = update.id] = this.#pending.keys();
+      this.#pending.delete(oldest);
+    }
     if (!this.#sink.congested) this.#flushLater();
   }
 
@@ -98,13 +101,6 @@ export class Subscription implements Subscriber {
     this.#timer = undefined;
     this.#quietUntil = 0;
     this.#pending.clear();
-  }
-
-  #dropOldest(): void {
-    for (const id of this.#pending.keys()) {
-      this.#pending.delete(id);
-      return;
-    }
   }
 
   #mayPass(): boolean {

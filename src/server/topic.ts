@@ -153,11 +153,10 @@ export class Topic {
 
   /** A watched key was written; without a key, anything may have been. */
   stale(key?: string): void {
-    if (key === undefined) this.#stale = { keys: undefined };
-    else if (!this.#stale) this.#stale = { keys: new Set([key]) };
-    else this.#stale.keys?.add(key);
     // Which key was written matters to those alone that follow a family of them.
-    if (!this.#feed.watch.families) this.#stale = { keys: undefined };
+    if (key === undefined || !this.#feed.watch.families) this.#stale = { keys: undefined };
+    else if (this.#stale) this.#stale.keys?.add(key);
+    else this.#stale = { keys: new Set([key]) };
     this.#schedule(this.#feed.hear !== undefined && key !== undefined);
   }
 
@@ -284,7 +283,10 @@ export class Topic {
       if (value) {
         members = body(value);
         this.#picture.set(id, members);
-        if (this.#picture.size > (this.#live.retain ?? Number.POSITIVE_INFINITY)) this.#forgetOldest();
+        if (this.#picture.size > (this.#live.retain ?? Number.POSITIVE_INFINITY)) {
+          const [oldest = id] = this.#picture.keys();
+          this.#picture.delete(oldest);
+        }
       } else if (known !== undefined) {
         this.#picture.delete(id);
         members = `${this.#identity(known)}"removed":true,`;
@@ -304,12 +306,5 @@ export class Topic {
   #identity(members: string): string {
     const known = JSON.parse(`{${members}"":0}`) as Record<string, unknown>;
     return body(Object.fromEntries((this.#live.identity ?? []).map((name) => [name, known[name]])));
-  }
-
-  #forgetOldest(): void {
-    for (const id of this.#picture.keys()) {
-      this.#picture.delete(id);
-      return;
-    }
   }
 }

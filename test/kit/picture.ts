@@ -1,16 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { operations } from "../../src/operations/index.ts";
 import type { Operation } from "../../src/operations/operation.ts";
-import { reservedMembers } from "../../src/protocol/frames.ts";
+import { dataOf } from "./answers.ts";
 import type { Frame, Wire } from "./gateway.ts";
 
 const liveQueries = Object.values<Operation>(operations).filter((one) => one.kind === "live");
-
-function membersOf(frame: Frame): Frame {
-  return Object.fromEntries(
-    Object.entries(frame).filter(([name]) => !(reservedMembers as readonly string[]).includes(name)),
-  );
-}
 
 /**
  * What one connection knows of one topic, made of nothing but the frames that it got: a snapshot replaces, `removed`
@@ -69,7 +63,7 @@ export class Picture {
     if (this.#epoch === epoch && (id as number) < (this.#lastId ?? 0)) this.#wrong("a snapshot that runs back", frame);
     if (state === "live" && count !== this.#snapshot.length) this.#wrong("a snapshot of another size", frame);
     this.#items.clear();
-    for (const item of this.#snapshot) this.#items.set(this.#identity(item), membersOf(item));
+    for (const item of this.#snapshot) this.#items.set(this.#identity(item), dataOf(item));
     this.#lastId = id as number;
     this.#epoch = epoch;
     this.#snapshot = [];
@@ -81,13 +75,13 @@ export class Picture {
     if (id !== (this.#lastId ?? Number.NaN) + 1 + skipped) this.#wrong(`a gap after ${this.#lastId}`, frame);
     this.#lastId = id;
     if (removed) this.#items.delete(this.#identity(frame));
-    else this.#items.set(this.#identity(frame), membersOf(frame));
+    else this.#items.set(this.#identity(frame), dataOf(frame));
   }
 
   #identity(frame: Frame): string {
     const identity = liveQueries.find(({ type }) => type === frame["type"])?.identity;
     // Every event is an item of its own; a snapshot brings some of them again.
-    return JSON.stringify(identity ? identity.map((name) => frame[name]) : membersOf(frame));
+    return JSON.stringify(identity ? identity.map((name) => frame[name]) : dataOf(frame));
   }
 
   #wrong(what: string, frame: Frame): never {
