@@ -1,5 +1,7 @@
 import { type Cache, RedisCache, type Watch } from "./cache.ts";
 import { Connection, type ConnectionEvents, type ConnectionOptions } from "./connection.ts";
+import { LeasedCache } from "./leased-cache.ts";
+import { Leases } from "./leases.ts";
 import { Notices, type Watcher } from "./notices.ts";
 
 /** How things stand with Redis. */
@@ -28,6 +30,7 @@ export class Redis {
   readonly #reads: Connection;
   readonly #channels: Connection;
   readonly #notices: Notices;
+  readonly #leases = new Leases();
   readonly #events: RedisEvents;
   #connected = false;
   #restoring: NodeJS.Timeout | undefined;
@@ -40,7 +43,21 @@ export class Redis {
     };
     this.#reads = new Connection(
       { ...options, name: "fullon-cache-api:reads" },
-      { ...state, invalidated: (key) => this.#notices.keyWritten(key) },
+      {
+        up: () => {
+          this.#leases.grant(this.#reads.ability === "tracking");
+          state.up();
+        },
+        down: (reason) => {
+          this.#leases.grant(false);
+          state.down(reason);
+        },
+        invalidated: (key) => {
+          if (key === undefined) this.#leases.endAll();
+          else this.#leases.end(key);
+          this.#notices.keyWritten(key);
+        },
+      },
     );
     this.#channels = new Connection(
       { ...options, name: "fullon-cache-api:notices" },
@@ -65,6 +82,16 @@ export class Redis {
   async close(): Promise<void> {
     await Promise.all([this.#reads.close(), this.#channels.close()]);
     clearTimeout(this.#restoring);
+  }
+
+  /** The port for one question whose answer may be kept. */
+  leasedCache(): LeasedCache {
+    return new LeasedCache(this.cache, this.#leases);
+  }
+
+  /** Somebody was just told something newer than what was read of a key so far: no answer may rest on that any more. */
+  outdated(key: string): void {
+    this.#leases.end(key);
   }
 
   /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */

@@ -1,14 +1,15 @@
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
 import { operationsByWireName } from "../operations/index.ts";
-import type { LiveQuery, Operation, Query } from "../operations/operation.ts";
+import type { LiveQuery } from "../operations/operation.ts";
 import type { Asking } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
-import { CacheError, type ErrorCode, errorCodes } from "../protocol/errors.ts";
-import { maxRequestIdLength, type RequestId, type Response, type StreamOpened } from "../protocol/frames.ts";
-import { type Outbox, textFrame } from "./outbox.ts";
+import { CacheError, type ErrorCode } from "../protocol/errors.ts";
+import { maxRequestIdLength, type RequestId, type StreamOpened } from "../protocol/frames.ts";
+import { type Answer, type Answers, failure, success } from "./answers.ts";
+import { frameHead, Outbox, textFrame } from "./outbox.ts";
 import { type Sink, Subscription } from "./subscription.ts";
-import type { Topic } from "./topic.ts";
 import type { Topics } from "./topics.ts";
 
 /** What one connection may hold at a time; told by `get_server_info`. */
@@ -23,8 +24,8 @@ export interface Limits {
 
 /** What a connection needs of the server. */
 export interface ConnectionContext {
-  readonly id: number;
   readonly topics: Topics;
+  readonly answers: Answers;
   readonly epoch: string;
   readonly limits: Limits;
   readonly log: Logger;
@@ -35,8 +36,11 @@ export interface ConnectionContext {
 const loggedRequestLength = 1_000;
 
 interface Stream {
-  readonly summary: StreamSummary;
-  readonly topics: readonly Topic[];
+  readonly operation: string;
+  /** As text: it is asked for by `list_streams` alone, and names of a thousand symbols take less room so. */
+  readonly params: string;
+  readonly intervalMs: number;
+  readonly subscriptions: readonly Subscription[];
 }
 
 /** A request whose envelope is right; its parameters are not looked at yet. */
@@ -48,12 +52,10 @@ interface Envelope {
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
 export class Connection implements Sink {
-  /** Resolves when its socket is closed. */
-  readonly closed: Promise<void>;
+  readonly id: number;
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
   readonly #context: ConnectionContext;
-  readonly #asking: Asking;
   readonly #inFlight = new Set<RequestId>();
   readonly #streams = new Map<string, Stream>();
   readonly #subscriptions = new Map<string, Subscription>();
@@ -64,31 +66,32 @@ export class Connection implements Sink {
   #closed = false;
   #heard = true;
 
-  constructor(socket: WebSocket, outbox: Outbox, context: ConnectionContext) {
-    this.closed = new Promise((resolve) => socket.once("close", resolve));
-    this.#socket = socket;
-    this.#outbox = outbox;
+  /** @param socket the one that `websocket` speaks through */
+  constructor(id: number, websocket: WebSocket, socket: Duplex, context: ConnectionContext) {
+    this.id = id;
+    this.#socket = websocket;
+    this.#outbox = new Outbox(websocket, socket, (backlog) => this.#pressed(backlog));
     this.#context = context;
-    const connection = this;
-    this.#asking = {
-      ...context.asking,
-      connection: {
-        get updatesSent() {
-          return connection.#updatesSent;
-        },
-        streams: () => [...this.#streams.values()].map(({ summary }) => summary),
-        unsubscribe: (stream) => this.#unsubscribe(stream),
-      },
-    };
-    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
-    socket.on("pong", () => {
+    websocket.on("message", (data, isBinary) => this.#receive(data, isBinary));
+    websocket.on("pong", () => {
       this.#heard = true;
     });
+    socket.on("drain", () => this.#relieved());
+  }
+
+  /** Resolves when its socket is closed. */
+  get closed(): Promise<void> {
+    return this.#closed ? Promise.resolve() : new Promise((resolve) => this.#socket.once("close", () => resolve()));
   }
 
   /** How many streams it has. */
-  get streams(): number {
+  get size(): number {
     return this.#streams.size;
+  }
+
+  /** How many updates it was sent so far. */
+  get updatesSent(): number {
+    return this.#updatesSent;
   }
 
   get congested(): boolean {
@@ -136,48 +139,53 @@ export class Connection implements Sink {
     this.#endStreams();
   }
 
-  update(frame: Buffer): void {
-    this.#updatesSent++;
-    this.#send(frame);
+  updates(chunk: Buffer, count: number): void {
+    this.#updatesSent += count;
+    this.#send(chunk);
   }
 
   status(frame: Buffer): void {
     this.#send(frame);
   }
 
+  /** Its streams, for itself. */
+  streams(): StreamSummary[] {
+    return Array.from(this.#streams, ([stream, { operation, params, subscriptions }]) => ({
+      stream,
+      operation,
+      params: JSON.parse(params),
+      topics: namesOf(subscriptions),
+    }));
+  }
+
+  get #asking(): Asking {
+    return { ...this.#context.asking, connection: this };
+  }
+
+  #send(chunk: Buffer): void {
+    if (!this.#closed) this.#outbox.add(chunk);
+  }
+
+  /** The socket has not taken everything. */
+  #pressed(backlog: number): void {
+    const { congested_bytes, max_backlog_bytes } = this.#context.limits;
+    if (backlog > congested_bytes) this.#congested = true;
+    if (backlog <= max_backlog_bytes || this.#closed) return;
+    this.#closed = true;
+    this.#context.log.warn({ connection: this.id, backlog }, "connection takes nothing: closed");
+    this.#socket.terminate();
+  }
+
   /** The socket has taken everything: what waited meanwhile goes out. */
-  relieved(): void {
+  #relieved(): void {
     if (!this.#congested) return;
     this.#congested = false;
     for (const subscription of this.#subscriptions.values()) subscription.relieved();
   }
 
-  #send(frame: Buffer): void {
-    if (this.#closed) return;
-    this.#outbox.add(frame);
-    const { backlog } = this.#outbox;
-    if (backlog > this.#context.limits.congested_bytes) this.#congested = true;
-    if (backlog > this.#context.limits.max_backlog_bytes) {
-      this.#closed = true;
-      this.#context.log.warn({ connection: this.#context.id, backlog }, "connection takes nothing: closed");
-      this.#socket.terminate();
-    }
-  }
-
-  #respond(response: Response): void {
-    this.#send(textFrame(JSON.stringify(response)));
-  }
-
-  #refuse(requestId: RequestId | null, error: CacheError): void {
-    const { code, message, details } = error;
-    this.#respond({
-      request_id: requestId,
-      success: false,
-      error: message,
-      error_code: code,
-      retryable: errorCodes[code].retryable,
-      details,
-    });
+  #answer(requestId: RequestId | null, answer: Answer): void {
+    this.#send(frameHead(`{"request_id":${JSON.stringify(requestId)}`, answer));
+    this.#send(answer);
   }
 
   #receive(data: RawData, isBinary: boolean): void {
@@ -191,7 +199,7 @@ export class Connection implements Sink {
     }
     if (typeof message !== "object" || message === null || Array.isArray(message)) {
       const what = isBinary ? "a text frame is expected, this one is binary" : "the frame is not a JSON object";
-      this.#refuse(null, new CacheError("MALFORMED_MESSAGE", what));
+      this.#answer(null, failure(new CacheError("MALFORMED_MESSAGE", what)));
       return;
     }
     const { request_id: id, operation, params = {} } = message as Record<string, unknown>;
@@ -226,38 +234,40 @@ export class Connection implements Sink {
     if (!operation) throw unknownOperation(name);
     const fault = operation.check(params);
     if (fault) throw new CacheError("INVALID_PARAMS", fault.message, { details: { path: fault.path } });
-    this.#inFlight.add(requestId);
-    void this.#answer(requestId, name, operation, params as Record<string, unknown>);
+    const asked = params as Record<string, unknown>;
+    const answer =
+      operation.kind === "live"
+        ? this.#openStream(requestId, name, operation, asked)
+        : this.#context.answers.to(name, operation, asked, this.#asking);
+    if (answer instanceof Promise) void this.#answerLater(requestId, { operation: name, params }, answer);
+    else this.#answer(requestId, answer);
   }
 
-  async #answer(id: RequestId, name: string, operation: Operation, params: Record<string, unknown>): Promise<void> {
+  /** Answers when the answer is there; what resolves to none has answered by itself. */
+  async #answerLater(id: RequestId, asked: object, pending: Promise<Answer | undefined>): Promise<void> {
+    this.#inFlight.add(id);
     try {
-      if (operation.kind === "query") this.#succeed(id, await (operation as Query).read(this.#asking, params));
-      else await this.#openStream(id, name, operation as LiveQuery, params);
+      const answer = await pending;
+      if (answer) this.#answer(id, answer);
     } catch (error) {
-      this.#fail(id, { operation: name, params }, error);
+      this.#fail(id, asked, error);
     } finally {
       this.#inFlight.delete(id);
       this.#closeIfDrained();
     }
   }
 
-  #succeed(requestId: RequestId, result: unknown): void {
-    this.#respond({ request_id: requestId, success: true, result });
-  }
-
   #fail(requestId: RequestId | null, asked: object, error: unknown): void {
     if (error instanceof CacheError) {
-      this.#refuse(requestId, error);
+      this.#answer(requestId, failure(error));
       return;
     }
     const request = JSON.stringify(asked).slice(0, loggedRequestLength);
-    const { id: connection, log } = this.#context;
-    log.error(
-      { err: error, connection, request_id: requestId, request },
+    this.#context.log.error(
+      { err: error, connection: this.id, request_id: requestId, request },
       "a request failed for a reason that is a bug",
     );
-    this.#refuse(requestId, new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why"));
+    this.#answer(requestId, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
   }
 
   async #openStream(
@@ -265,7 +275,7 @@ export class Connection implements Sink {
     name: string,
     live: LiveQuery,
     params: Record<string, unknown>,
-  ): Promise<void> {
+  ): Promise<undefined> {
     const { limits, topics: shared, epoch } = this.#context;
     const sources = live.topics(this.#asking, params);
     const mayOpen = () => {
@@ -286,39 +296,40 @@ export class Connection implements Sink {
       for (const topic of topics) shared.release(topic);
       throw error;
     }
+    const subscriptions = topics.map((topic) => this.#subscriptions.get(topic.name) ?? new Subscription(topic, this));
+    const { interval_ms: interval } = params;
+    const intervalMs = typeof interval === "number" ? interval : 0;
     const stream = `s${this.#nextStream++}`;
-    const summary = { stream, operation: name, params, topics: topics.map((topic) => topic.name) };
-    this.#streams.set(stream, { summary, topics });
-    this.#succeed(requestId, { stream, topics: summary.topics, epoch } satisfies StreamOpened);
-    const interval = params["interval_ms"];
-    for (const topic of topics) {
-      let subscription = this.#subscriptions.get(topic.name);
-      if (!subscription) {
-        subscription = new Subscription(topic, this);
-        this.#subscriptions.set(topic.name, subscription);
-      }
-      subscription.add(stream, typeof interval === "number" ? interval : 0);
+    this.#streams.set(stream, { operation: name, params: JSON.stringify(params), intervalMs, subscriptions });
+    this.#answer(requestId, success({ stream, topics: namesOf(subscriptions), epoch } satisfies StreamOpened));
+    for (const subscription of subscriptions) {
+      this.#subscriptions.set(subscription.topic.name, subscription);
+      subscription.add(intervalMs);
     }
   }
 
-  #unsubscribe(id: string): void {
+  /** Ends a stream of it. @throws CacheError STREAM_NOT_FOUND */
+  unsubscribe(id: string): void {
     const stream = this.#streams.get(id);
     if (!stream) throw new CacheError("STREAM_NOT_FOUND", `this connection has no stream ${JSON.stringify(id)}`);
     this.#streams.delete(id);
-    for (const topic of stream.topics) {
-      if (this.#subscriptions.get(topic.name)?.delete(id)) this.#subscriptions.delete(topic.name);
+    for (const subscription of stream.subscriptions) {
+      const { topic } = subscription;
+      if (subscription.delete(stream.intervalMs)) this.#subscriptions.delete(topic.name);
       this.#context.topics.release(topic);
     }
   }
 
   #endStreams(): void {
-    for (const stream of [...this.#streams.keys()]) this.#unsubscribe(stream);
+    for (const stream of [...this.#streams.keys()]) this.unsubscribe(stream);
   }
 
   #closeIfDrained(): void {
     if (this.#draining && this.#inFlight.size === 0) this.close(1012, "DRAINING");
   }
 }
+
+const namesOf = (subscriptions: readonly Subscription[]) => subscriptions.map(({ topic }) => topic.name);
 
 function isRequestId(id: unknown): id is RequestId {
   return typeof id === "string" ? id.length > 0 && id.length <= maxRequestIdLength : Number.isSafeInteger(id);

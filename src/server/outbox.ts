@@ -1,67 +1,104 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
+import { EndOfTurn } from "./end-of-turn.ts";
 
-/** A WebSocket text frame, unmasked as a server sends it; the same bytes serve every subscriber. */
+/** The header of a WebSocket text frame, unmasked as a server sends it, for a payload of so many bytes. */
+function writeHeader(frame: Buffer, length: number): number {
+  frame[0] = 0x81;
+  if (length < 126) {
+    frame[1] = length;
+    return 2;
+  }
+  if (length < 65_536) {
+    frame[1] = 126;
+    frame[2] = length >>> 8;
+    frame[3] = length & 255;
+    return 4;
+  }
+  frame[1] = 127;
+  frame.writeBigUInt64BE(BigInt(length), 2);
+  return 10;
+}
+
+const headerOf = (length: number) => (length < 126 ? 2 : length < 65_536 ? 4 : 10);
+
+/** A WebSocket text frame; the same bytes serve every subscriber. */
 export function textFrame(text: string): Buffer {
   const length = Buffer.byteLength(text);
-  const header = length < 126 ? 2 : length < 65_536 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(header + length);
-  frame[0] = 0x81;
-  if (header === 2) frame[1] = length;
-  else if (header === 4) {
-    frame[1] = 126;
-    frame.writeUInt16BE(length, 2);
-  } else {
-    frame[1] = 127;
-    frame.writeBigUInt64BE(BigInt(length), 2);
-  }
-  frame.write(text, header, "utf8");
+  const frame = Buffer.allocUnsafe(headerOf(length) + length);
+  frame.write(text, writeHeader(frame, length));
   return frame;
 }
 
-const due = new Set<Outbox>();
+/** The beginning of a text frame that `rest` completes, so that bytes which stay the same need not be made again. */
+export function frameHead(text: string, rest: Buffer): Buffer {
+  const own = Buffer.byteLength(text);
+  const length = own + rest.length;
+  const head = Buffer.allocUnsafe(headerOf(length) + own);
+  head.write(text, writeHeader(head, length));
+  return head;
+}
 
-function flushAll(): void {
-  const outboxes = [...due];
-  due.clear();
-  for (const outbox of outboxes) outbox.flush();
+// Sockets of the same audience are due the same chunks, and mostly one after the other: what was joined for the last one
+// serves the next, until the turn is over.
+const nothing = Buffer.alloc(0);
+let lastChunks: readonly Buffer[] = [];
+let lastJoined = nothing;
+
+const due = new EndOfTurn<Outbox>(() => {
+  lastChunks = [];
+  lastJoined = nothing;
+});
+
+function joined(chunks: readonly Buffer[]): Buffer {
+  const isSame = chunks.length === lastChunks.length && chunks.every((chunk, at) => chunk === lastChunks[at]);
+  if (isSame) return lastJoined;
+  lastChunks = chunks;
+  lastJoined = Buffer.concat(chunks);
+  return lastJoined;
 }
 
 /**
- * What is to be sent on one socket. Frames of one turn of the event loop leave together in one write, because the system
- * call is what costs; an only frame leaves as soon as the turn ends.
+ * What is to be sent on one socket. What becomes due in one turn of the event loop leaves together in one write, because
+ * the system call is what costs; an only frame leaves as soon as the turn ends.
  */
 export class Outbox {
   readonly #websocket: WebSocket;
   readonly #socket: Duplex;
-  #frames: Buffer[] = [];
+  readonly #pressed: ((bytes: number) => void) | undefined;
+  // Mostly one chunk is due: an array is made for more than that only.
+  #first: Buffer | undefined;
+  #chunks: Buffer[] | undefined;
 
-  /** `socket` is the one that `websocket` speaks through: frames are written past it, everything else is its business. */
-  constructor(websocket: WebSocket, socket: Duplex) {
+  /**
+   * @param socket the one that `websocket` speaks through: frames are written past it, everything else is its business
+   * @param pressed told how many bytes wait, whenever the socket has not taken all of them; it will say `drain`
+   */
+  constructor(websocket: WebSocket, socket: Duplex, pressed?: (bytes: number) => void) {
     this.#websocket = websocket;
     this.#socket = socket;
+    this.#pressed = pressed;
   }
 
-  /** How many bytes the socket has not taken yet; 0 where it is not going to say when it has. */
-  get backlog(): number {
-    return this.#socket.writableNeedDrain ? this.#socket.writableLength : 0;
-  }
-
-  /** Sends a frame at the end of this turn. */
-  add(frame: Buffer): void {
-    this.#frames.push(frame);
-    if (due.size === 0) process.nextTick(flushAll);
-    due.add(this);
+  /** Sends whole frames, or parts of one in their order, at the end of this turn. */
+  add(chunk: Buffer): void {
+    if (this.#first === undefined) {
+      this.#first = chunk;
+      due.add(this);
+    } else if (this.#chunks === undefined) this.#chunks = [this.#first, chunk];
+    else this.#chunks.push(chunk);
   }
 
   /** Sends what is due now. */
   flush(): void {
-    const frames = this.#frames;
-    if (frames.length === 0) return;
-    this.#frames = [];
-    const [only] = frames;
+    const first = this.#first;
+    if (first === undefined) return;
+    const chunks = this.#chunks;
+    this.#first = undefined;
+    this.#chunks = undefined;
     // After a close frame nothing may follow.
-    if (this.#websocket.readyState === this.#websocket.OPEN)
-      this.#socket.write(frames.length === 1 && only ? only : Buffer.concat(frames));
+    if (this.#websocket.readyState !== this.#websocket.OPEN) return;
+    const socket = this.#socket;
+    if (!socket.write(chunks === undefined ? first : joined(chunks))) this.#pressed?.(socket.writableLength);
   }
 }

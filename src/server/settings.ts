@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { parseEnv } from "node:util";
 
 /** One setting: how it is called, what it allows, and what it is without being set. Everything else is derived. */
@@ -26,6 +27,10 @@ const integer = (low: number, high: number): Kind => ({
   allowed: `an integer ${low}–${high}`,
   read: (text) => (/^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined),
 });
+const processes: Kind = {
+  allowed: "an integer 1–256, or auto: one per processor",
+  read: (text) => (text === "auto" ? availableParallelism() : integer(1, 256).read(text)),
+};
 const oneOf = (...words: readonly string[]): Kind => ({
   allowed: words.join(", "),
   read: (text) => (words.includes(text) ? text : undefined),
@@ -49,6 +54,12 @@ export const settings = {
     env: ["PORT"],
     kind: integer(0, 65_535),
     default: "8765",
+  },
+  workers: {
+    about: "how many processes of `serve` share the port",
+    env: ["WORKERS"],
+    kind: processes,
+    default: "1",
   },
   redisUrl: {
     about: "where Redis is; goes before the single parts below",
@@ -85,6 +96,12 @@ export const settings = {
     about: 'a JSON file that says which accounts a user has: {"1001": {"binance": 12, "kraken": 13}}',
     env: ["ACCOUNTS_FILE"],
     kind: anyText,
+  },
+  nearCacheBytes: {
+    about: "how much memory answers may take that are kept for as long as Redis tells of no change, in bytes; 0: none",
+    env: ["NEAR_CACHE_BYTES"],
+    kind: integer(0, 4_294_967_296),
+    default: "67108864",
   },
   staleAfterS: {
     about: "how old a process' last heartbeat may be, in seconds",

@@ -1,15 +1,27 @@
-import type { Subscriber, Topic, Update } from "./topic.ts";
+import type { Batch, News, Subscriber, Topic, Update } from "./topic.ts";
 
 /** Where the frames of a subscription go. */
 export interface Sink {
   /** Whether the socket takes no more for now. */
   readonly congested: boolean;
-  update(frame: Buffer): void;
+  /** So many updates, in one chunk. */
+  updates(chunk: Buffer, count: number): void;
   status(frame: Buffer): void;
 }
 
 // Events have nothing that could make an older one superfluous, so for those that lag only the last ones are kept.
 const maxPendingEvents = 10_000;
+
+/** What waits for a subscriber that is slower than its topic. */
+interface Waiting {
+  readonly updates: Map<string, Update>;
+  /** Nothing is sent before, by the clock of `performance.now()`. */
+  quietUntil: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+// The intervals of a subscription with one stream that wants every change: the usual case takes no memory of its own.
+const everyChange: readonly number[] = [0];
 
 /**
  * One connection's place at one topic, shared by its streams of that topic. Frames go straight through, unless the
@@ -17,14 +29,13 @@ const maxPendingEvents = 10_000;
  */
 export class Subscription implements Subscriber {
   readonly topic: Topic;
+  place = -1;
   readonly #sink: Sink;
-  readonly #pending = new Map<string, Update>();
-  /** The interval that each stream of it asked for, in milliseconds. */
-  readonly #intervals = new Map<string, number>();
-  #intervalMs = 0;
+  // What each of its streams asked for, in milliseconds.
+  #intervals: readonly number[] = [];
+  #isPaced = false;
   #lastId = 0;
-  #quietUntil = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #waiting: Waiting | undefined;
 
   constructor(topic: Topic, sink: Sink) {
     this.topic = topic;
@@ -32,45 +43,32 @@ export class Subscription implements Subscriber {
   }
 
   /** One more stream of this topic: the picture comes (again), and the shortest interval holds. */
-  add(stream: string, intervalMs: number): void {
-    this.#intervals.set(stream, intervalMs);
-    this.#intervalMs = Math.min(...this.#intervals.values());
+  add(intervalMs: number): void {
+    this.#pace(this.#intervals.length === 0 && intervalMs === 0 ? everyChange : [...this.#intervals, intervalMs]);
     this.topic.join(this);
   }
 
   /** One stream less; tells whether it was the last. */
-  delete(stream: string): boolean {
-    this.#intervals.delete(stream);
-    if (this.#intervals.size > 0) {
-      this.#intervalMs = Math.min(...this.#intervals.values());
-      return false;
-    }
+  delete(intervalMs: number): boolean {
+    this.#pace(this.#intervals.toSpliced(this.#intervals.indexOf(intervalMs), 1));
+    if (this.#intervals.length > 0) return false;
     this.#forget();
     this.topic.leave(this);
     return true;
   }
 
-  begin(frames: readonly Buffer[], updateId: number): void {
+  begin({ chunk, size, lastId }: Batch): void {
     // What was waiting is part of the picture.
     this.#forget();
-    this.#lastId = updateId;
-    for (const frame of frames) this.#sink.update(frame);
+    this.#lastId = lastId;
+    if (size > 0) this.#sink.updates(chunk, size);
   }
 
-  deliver(update: Update): void {
-    if (!this.#sink.congested && this.#pending.size === 0 && this.#mayPass()) {
-      this.#lastId = update.updateId;
-      this.#sink.update(update.frame);
-      return;
-    }
-    // Deleted first, so that what waits stays in the order of its ids.
-    this.#pending.delete(update.id);
-    this.#pending.set(update.id, update);
-    if (this.topic.isOfEvents && this.#pending.size > maxPendingEvents) {
-      const [oldest = update.id] = this.#pending.keys();
-      this.#pending.delete(oldest);
-    }
-    if (!this.#sink.congested) this.#flushLater();
+  deliver({ chunk, size, lastId, updates }: News): void {
+    if (this.#waiting === undefined && !this.#isPaced && !this.#sink.congested) {
+      this.#lastId = lastId;
+      this.#sink.updates(chunk, size);
+    } else for (const update of updates) this.#deliverOne(update);
   }
 
   tell(frame: Buffer): void {
@@ -80,44 +78,69 @@ export class Subscription implements Subscriber {
 
   /** The socket takes frames again: what waits goes out, unless its interval is not over. */
   relieved(): void {
-    if (performance.now() >= this.#quietUntil) this.flush();
-    else this.#flushLater();
+    if (this.#waiting === undefined) return;
+    if (performance.now() >= this.#waiting.quietUntil) this.flush();
+    else this.#flushLater(this.#waiting);
   }
 
   /** Sends what waits, each with the number of updates that were left out before it. */
   flush(): void {
-    if (this.#pending.size === 0) return;
-    this.#quietUntil = performance.now() + this.#intervalMs;
-    for (const update of this.#pending.values()) {
+    const waiting = this.#waiting;
+    if (waiting === undefined || waiting.updates.size === 0) return;
+    for (const update of waiting.updates.values()) {
       const skipped = update.updateId - this.#lastId - 1;
-      this.#lastId = update.updateId;
-      this.#sink.update(skipped === 0 ? update.frame : update.frameAfter(skipped));
+      this.#send(update, skipped === 0 ? update.frame : update.frameAfter(skipped));
     }
-    this.#pending.clear();
+    waiting.updates.clear();
+    this.#rest(waiting);
+  }
+
+  #pace(intervals: readonly number[]): void {
+    this.#intervals = intervals;
+    this.#isPaced = Math.min(...intervals) > 0;
+  }
+
+  #deliverOne(update: Update): void {
+    const waiting = this.#waiting ?? { updates: new Map(), quietUntil: 0, timer: undefined };
+    this.#waiting = waiting;
+    if (!this.#sink.congested && waiting.updates.size === 0 && performance.now() >= waiting.quietUntil) {
+      this.#send(update, update.frame);
+      this.#rest(waiting);
+      return;
+    }
+    // Deleted first, so that what waits stays in the order of its ids.
+    waiting.updates.delete(update.id);
+    waiting.updates.set(update.id, update);
+    if (this.topic.isOfEvents && waiting.updates.size > maxPendingEvents) {
+      const [oldest = update.id] = waiting.updates.keys();
+      waiting.updates.delete(oldest);
+    }
+    if (!this.#sink.congested) this.#flushLater(waiting);
+  }
+
+  #send(update: Update, frame: Buffer): void {
+    this.#lastId = update.updateId;
+    this.#sink.updates(frame, 1);
+  }
+
+  /** Something was sent: the interval begins. Where there is none, nothing waits any more. */
+  #rest(waiting: Waiting): void {
+    if (this.#isPaced) waiting.quietUntil = performance.now() + Math.min(...this.#intervals);
+    else this.#forget();
   }
 
   #forget(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#quietUntil = 0;
-    this.#pending.clear();
+    clearTimeout(this.#waiting?.timer);
+    this.#waiting = undefined;
   }
 
-  #mayPass(): boolean {
-    if (this.#intervalMs === 0) return true;
-    const now = performance.now();
-    if (now < this.#quietUntil) return false;
-    this.#quietUntil = now + this.#intervalMs;
-    return true;
-  }
-
-  #flushLater(): void {
-    this.#timer ??= setTimeout(
+  #flushLater(waiting: Waiting): void {
+    waiting.timer ??= setTimeout(
       () => {
-        this.#timer = undefined;
+        waiting.timer = undefined;
         if (!this.#sink.congested) this.flush();
       },
-      Math.max(0, this.#quietUntil - performance.now()),
+      Math.max(0, waiting.quietUntil - performance.now()),
     );
   }
 }

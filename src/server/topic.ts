@@ -4,6 +4,7 @@ import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
 import type { Redis } from "../redis/redis.ts";
+import { EndOfTurn } from "./end-of-turn.ts";
 import { textFrame } from "./outbox.ts";
 
 /** One update on its way: its frame is made once, whoever gets it. */
@@ -16,11 +17,26 @@ export interface Update {
   frameAfter(skipped: number): Buffer;
 }
 
+/** Several updates that leave together, as one chunk of bytes. */
+export interface Batch {
+  readonly chunk: Buffer;
+  readonly size: number;
+  /** The id of the last of them. */
+  readonly lastId: number;
+}
+
+/** The updates of one turn. */
+export interface News extends Batch {
+  readonly updates: readonly Update[];
+}
+
 /** Whoever follows a topic. */
 export interface Subscriber {
+  /** Its place among the subscribers; kept by the topic, -1 while it is not one of them. */
+  place: number;
   /** The whole picture, which replaces what was known. */
-  begin(frames: readonly Buffer[], updateId: number): void;
-  deliver(update: Update): void;
+  begin(picture: Batch): void;
+  deliver(news: News): void;
   /** A stream_status. */
   tell(frame: Buffer): void;
 }
@@ -54,6 +70,10 @@ const doubtMs = 10;
 const doubtEveryMs = 1_000;
 const maxRetryMs = 30_000;
 
+const due = new EndOfTurn<Topic>();
+
+const together = (frames: readonly Buffer[]) => (frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
+
 /** The members of an update that its data brings, as text without the braces. */
 function body(data: object): string {
   const own = reservedMembers.some((name) => Object.hasOwn(data, name))
@@ -75,8 +95,11 @@ export class Topic {
   readonly #feed: Feed;
   readonly #context: TopicContext;
   readonly #head: string;
-  readonly #subscribers = new Set<Subscriber>();
+  readonly #subscribers: Subscriber[] = [];
   readonly #picture = new Map<string, string>();
+  // The frames of the picture as newcomers get them, as long as no update has come since.
+  #snapshot: Batch | undefined;
+  #news: Update[] = [];
   #updateId: number;
   #status: StreamStatus;
   #trouble: CacheError | undefined;
@@ -137,10 +160,9 @@ export class Topic {
 
   /** Gives a newcomer the picture, and from now on every update. Joining again gives the picture again. */
   join(subscriber: Subscriber): void {
-    const end = `"snapshot":true,"epoch":${JSON.stringify(this.#context.settings.epoch)},"update_id":${this.#updateId}}`;
-    const frames = [...this.#picture.values()].map((members) => textFrame(`${this.#head}${members}${end}`));
-    this.#subscribers.add(subscriber);
-    subscriber.begin(frames, this.#updateId);
+    this.flush();
+    if (subscriber.place < 0) subscriber.place = this.#subscribers.push(subscriber) - 1;
+    subscriber.begin(this.#begin());
     // Where the picture is empty, this is the only place that tells a newcomer which id comes next.
     const status = { ...(this.#trouble ? this.#status : this.#liveStatus()), update_id: this.#updateId };
     subscriber.tell(textFrame(JSON.stringify(status)));
@@ -148,7 +170,23 @@ export class Topic {
 
   /** Sends a subscriber nothing more. */
   leave(subscriber: Subscriber): void {
-    this.#subscribers.delete(subscriber);
+    const { place } = subscriber;
+    const last = this.#subscribers.pop();
+    if (last && last !== subscriber) {
+      this.#subscribers[place] = last;
+      last.place = place;
+    }
+    subscriber.place = -1;
+  }
+
+  /** Sends the updates of this turn to all subscribers, as one chunk. */
+  flush(): void {
+    const updates = this.#news;
+    if (updates.length === 0) return;
+    this.#news = [];
+    const chunk = together(updates.map(({ frame }) => frame));
+    const news = { updates, chunk, size: updates.length, lastId: this.#updateId };
+    for (const subscriber of this.#subscribers) subscriber.deliver(news);
   }
 
   /** A watched key was written; without a key, anything may have been. */
@@ -162,6 +200,8 @@ export class Topic {
 
   /** A message came on a watched channel. */
   heard(channel: string, message: string): void {
+    // Messages overtake the notice of the key on the other connection, and what was told must not be read older.
+    for (const key of this.#feed.watch.keys ?? []) this.#context.redis.outdated(key);
     const changes = this.#feed.hear?.(channel, message);
     if (changes) this.#apply(changes);
     // Writers may overtake each other between writing and publishing: what counts in the end is what was written.
@@ -182,6 +222,7 @@ export class Topic {
 
   #tell(status: StreamStatus): void {
     this.#status = status;
+    this.flush();
     const frame = textFrame(JSON.stringify(status));
     for (const subscriber of this.#subscribers) subscriber.tell(frame);
   }
@@ -278,6 +319,7 @@ export class Topic {
       let members: string;
       if (aged) {
         this.#picture.delete(id);
+        this.#snapshot = undefined;
         continue;
       }
       if (value) {
@@ -291,15 +333,27 @@ export class Topic {
         this.#picture.delete(id);
         members = `${this.#identity(known)}"removed":true,`;
       } else continue;
+      this.#snapshot = undefined;
       const updateId = ++this.#updateId;
-      if (this.#subscribers.size > 0) this.#send(id, updateId, `${this.#head}${members}`);
+      if (this.#subscribers.length > 0) this.#send(id, updateId, `${this.#head}${members}`);
     }
   }
 
   #send(id: string, updateId: number, text: string): void {
     const frameAfter = (skipped: number) => textFrame(`${text}"skipped":${skipped},"update_id":${updateId}}`);
-    const update: Update = { id, updateId, frame: textFrame(`${text}"update_id":${updateId}}`), frameAfter };
-    for (const subscriber of this.#subscribers) subscriber.deliver(update);
+    if (this.#news.length === 0) due.add(this);
+    this.#news.push({ id, updateId, frame: textFrame(`${text}"update_id":${updateId}}`), frameAfter });
+  }
+
+  #begin(): Batch {
+    if (this.#snapshot) return this.#snapshot;
+    const { epoch } = this.#context.settings;
+    const end = `"snapshot":true,"epoch":${JSON.stringify(epoch)},"update_id":${this.#updateId}}`;
+    const frames = Array.from(this.#picture.values(), (members) => textFrame(`${this.#head}${members}${end}`));
+    const snapshot = { chunk: together(frames), size: frames.length, lastId: this.#updateId };
+    // One frame is made as fast as it is kept.
+    if (frames.length > 1) this.#snapshot = snapshot;
+    return snapshot;
   }
 
   /** The members that tell an item from others, of one that is gone. */

@@ -13,10 +13,10 @@ import { protocolVersion } from "../protocol/frames.ts";
 import type { RedisAddress } from "../redis/connection.ts";
 import { Redis } from "../redis/redis.ts";
 import { readAccounts } from "./accounts-file.ts";
-import { Connection, type Limits } from "./connection.ts";
+import { Answers } from "./answers.ts";
+import { Connection, type ConnectionContext } from "./connection.ts";
 import { CorruptValues } from "./corrupt-values.ts";
 import { createLogger } from "./log.ts";
-import { Outbox } from "./outbox.ts";
 import { readSettings, type SettingName, type Settings } from "./settings.ts";
 import { Topics } from "./topics.ts";
 
@@ -48,10 +48,8 @@ export class CacheWebSocketServer {
   readonly #settings: Settings;
   readonly #log: Logger;
   readonly #redis: Redis;
-  readonly #topics: Topics;
+  readonly #context: ConnectionContext;
   readonly #corrupt: CorruptValues;
-  readonly #reading: Reading;
-  readonly #limits: Limits;
   readonly #epoch = randomBytes(5).readUIntBE(0, 5).toString(36);
   readonly #startedAt = performance.now();
   readonly #connections = new Set<Connection>();
@@ -79,26 +77,36 @@ export class CacheWebSocketServer {
       },
       { up: () => this.#redisUp(), down: (reason) => this.#redisDown(reason) },
     );
-    this.#reading = {
+    const reading: Reading = {
       cache: this.#redis.cache,
       accounts: readAccounts(settings.accountsFile),
       staleAfter: settings.staleAfterS,
       now,
       corrupt: (error) => this.#corrupt.add(error),
     };
-    this.#topics = new Topics({
+    const topics = new Topics({
       redis: this.#redis,
-      reading: this.#reading,
+      reading,
       settings: { epoch: this.#epoch, rereadMs: settings.rereadMs, pollMs: settings.pollMs },
       bug: (err, topic) => this.#log.error({ err, topic }, "a topic failed for a reason that is a bug"),
     });
-    this.#limits = {
-      max_frame_bytes: settings.maxFrameBytes,
-      max_in_flight: settings.maxInFlight,
-      max_streams: settings.maxStreams,
-      max_topics: settings.maxTopics,
-      congested_bytes: settings.congestedBytes,
-      max_backlog_bytes: settings.maxBacklogBytes,
+    this.#context = {
+      topics,
+      answers: new Answers(settings.nearCacheBytes, () => this.#redis.leasedCache()),
+      epoch: this.#epoch,
+      limits: {
+        max_frame_bytes: settings.maxFrameBytes,
+        max_in_flight: settings.maxInFlight,
+        max_streams: settings.maxStreams,
+        max_topics: settings.maxTopics,
+        congested_bytes: settings.congestedBytes,
+        max_backlog_bytes: settings.maxBacklogBytes,
+      },
+      log: this.#log,
+      asking: {
+        ...reading,
+        server: { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state },
+      },
     };
     this.#websockets = new WebSocketServer({
       noServer: true,
@@ -164,20 +172,9 @@ export class CacheWebSocketServer {
     const id = this.#nextConnection++;
     const peer = request.socket.remoteAddress;
     const openedAt = performance.now();
-    const connection = new Connection(websocket, new Outbox(websocket, request.socket), {
-      id,
-      topics: this.#topics,
-      epoch: this.#epoch,
-      limits: this.#limits,
-      log: this.#log,
-      asking: {
-        ...this.#reading,
-        server: { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state },
-      },
-    });
+    const connection = new Connection(id, websocket, request.socket, this.#context);
     this.#connections.add(connection);
     this.#log.info({ connection: id, peer }, "connection opened");
-    request.socket.on("drain", () => connection.relieved());
     websocket.on("error", (err) => this.#log.debug({ connection: id, err }, "connection failed"));
     websocket.on("close", (code) => {
       this.#connections.delete(connection);
@@ -222,19 +219,19 @@ export class CacheWebSocketServer {
       version,
       protocol: protocolVersion,
       epoch: this.#epoch,
-      limits: { ...this.#limits },
+      limits: { ...this.#context.limits },
       redis: this.#redis.state,
     };
   }
 
   #summary(): GatewaySummary {
     let streams = 0;
-    for (const connection of this.#connections) streams += connection.streams;
+    for (const connection of this.#connections) streams += connection.size;
     return {
       uptime: Math.round(performance.now() - this.#startedAt) / 1000,
       connections: this.#connections.size,
       streams,
-      topics: this.#topics.size,
+      topics: this.#context.topics.size,
       corrupt_values: this.#corrupt.count,
     };
   }
@@ -248,7 +245,7 @@ export class CacheWebSocketServer {
         { poll_ms: this.#settings.pollMs },
         "Redis cannot tell what changed (CLIENT TRACKING): what is followed is read again on a timer",
       );
-    this.#topics.restored();
+    this.#context.topics.restored();
   }
 
   #redisDown(reason: unknown): void {
@@ -256,7 +253,7 @@ export class CacheWebSocketServer {
     const level = this.#reachable === false ? "debug" : "warn";
     this.#reachable = false;
     this.#log[level]({ err: reason }, "Redis cannot be reached");
-    this.#topics.lost(new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached", { cause: reason }));
+    this.#context.topics.lost(new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached", { cause: reason }));
   }
 }
 

@@ -13,6 +13,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly #targetPort: number;
   readonly #unknown: readonly string[];
   readonly #sockets = new Set<Socket>();
+  // How the client of a pair of sockets called itself.
+  readonly #names = new Map<Socket, string>();
   #isHolding = false;
   #isRefusing = false;
 
@@ -58,6 +60,11 @@ export class TcpProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.pause();
   }
 
+  /** The same for those connections only that told Redis this name. */
+  holdNamed(name: string): void {
+    for (const [socket, given] of this.#names) if (given === name) socket.pause();
+  }
+
   /** Lets through what was held, and all that follows. */
   release(): void {
     this.#isHolding = false;
@@ -84,6 +91,9 @@ export class TcpProxy implements AsyncDisposable {
     const target = connect(this.#targetPort, "127.0.0.1");
     const requests = new Requests();
     client.on("data", (chunk) => {
+      const name = /fullon-cache-api:\w+/.exec(chunk.toString("latin1"))?.[0];
+      if (name !== undefined && !this.#names.has(client))
+        for (const socket of [client, target]) this.#names.set(socket, name);
       if (this.#unknown.length === 0) target.write(chunk);
       else for (const request of requests.push(chunk)) target.write(this.#disguise(request));
     });
@@ -94,6 +104,7 @@ export class TcpProxy implements AsyncDisposable {
       socket.on("error", () => {});
       socket.on("close", () => {
         this.#sockets.delete(socket);
+        this.#names.delete(socket);
         other.destroy();
       });
       if (this.#isHolding) socket.pause();

@@ -1,0 +1,176 @@
+import type { Query } from "../operations/operation.ts";
+import type { Asking } from "../operations/reading.ts";
+import { CacheError, errorCodes } from "../protocol/errors.ts";
+import type { LeasedCache } from "../redis/leased-cache.ts";
+
+/** A response without its request id, as bytes: what is the same for everybody who asks the same. */
+export type Answer = Buffer;
+
+/** The answer that is a result. */
+export function success(result: unknown): Answer {
+  return Buffer.from(`,"success":true,"result":${JSON.stringify(result) ?? "null"}}`);
+}
+
+/** The answer that is an error. */
+export function failure({ code, message, details }: CacheError): Answer {
+  const { retryable } = errorCodes[code];
+  return Buffer.from(
+    `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`,
+  );
+}
+
+/** What one question is answered from. An answer may be kept if it rests on nothing but what Redis tells the end of. */
+class Evidence implements Asking {
+  readonly cache: LeasedCache;
+  readonly #asking: Asking;
+  /** Whether it depends on the clock, the gateway, or on who asks. */
+  isPassing = false;
+
+  constructor(asking: Asking, cache: LeasedCache) {
+    this.#asking = asking;
+    this.cache = cache;
+  }
+
+  /** Whether everything that was read is still so, for all that Redis has told. */
+  get holds(): boolean {
+    return !this.isPassing && this.cache.holds;
+  }
+
+  get accounts() {
+    return this.#asking.accounts;
+  }
+
+  get staleAfter() {
+    return this.#asking.staleAfter;
+  }
+
+  get server() {
+    this.isPassing = true;
+    return this.#asking.server;
+  }
+
+  get connection() {
+    this.isPassing = true;
+    return this.#asking.connection;
+  }
+
+  readonly now = () => {
+    this.isPassing = true;
+    return this.#asking.now();
+  };
+
+  readonly corrupt = (error: CacheError) => this.#asking.corrupt(error);
+}
+
+type Params = Readonly<Record<string, unknown>>;
+
+interface Kept {
+  readonly evidence: Evidence;
+  readonly answer: Answer | Promise<Answer>;
+  readonly bytes: number;
+}
+
+// What an entry takes besides its texts: objects, the slot in the map, leases.
+const bytesPerEntry = 400;
+
+/**
+ * The near cache: answers of questions, as the bytes that were sent, for as long as Redis has told of no write to what
+ * they were read from. Bounded; those that were not asked for the longest give way. Whoever asks what somebody else has
+ * just asked waits for the same read.
+ */
+export class Answers {
+  readonly #maxBytes: number;
+  readonly #lease: () => LeasedCache;
+  // The least recently asked first.
+  readonly #kept = new Map<string, Kept>();
+  #newest: Kept | undefined;
+  // Questions that once depended on more than the cache.
+  readonly #passing = new WeakSet<Query>();
+  #bytes = 0;
+
+  /** @param maxBytes how much is kept at most; 0: nothing */
+  constructor(maxBytes: number, lease: () => LeasedCache) {
+    this.#maxBytes = maxBytes;
+    this.#lease = lease;
+  }
+
+  /** How many bytes are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
+  to(name: string, query: Query, params: Params, asking: Asking): Answer | Promise<Answer> {
+    if (this.#maxBytes === 0 || this.#passing.has(query)) return readAlone(query, params, asking);
+    const key = `${name} ${JSON.stringify(params)}`;
+    const kept = this.#kept.get(key);
+    if (!kept?.evidence.holds) return this.#ask(key, query, params, new Evidence(asking, this.#lease()));
+    const { answer, evidence } = kept;
+    if (answer instanceof Promise)
+      // Where it turns out to depend on who asks, everybody asks for himself.
+      return answer.then((shared) => (evidence.isPassing ? readAlone(query, params, asking) : shared));
+    this.#touch(key, kept);
+    return answer;
+  }
+
+  #ask(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
+    const answer = this.#read(key, query, params, evidence);
+    this.#keep(key, { evidence, answer, bytes: 0 });
+    return answer;
+  }
+
+  async #read(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
+    let isFinal = false;
+    try {
+      const outcome = await read(query, params, evidence);
+      const { answer } = outcome;
+      const bytes = bytesPerEntry + key.length + answer.length;
+      isFinal = outcome.isFinal && evidence.holds && bytes <= this.#maxBytes;
+      if (isFinal) this.#keep(key, { evidence, answer, bytes });
+      return answer;
+    } finally {
+      if (evidence.isPassing) this.#passing.add(query);
+      const waiting = this.#kept.get(key);
+      if (!isFinal && waiting?.evidence === evidence) this.#drop(key, waiting);
+    }
+  }
+
+  #keep(key: string, kept: Kept): void {
+    const before = this.#kept.get(key);
+    if (before) this.#drop(key, before);
+    this.#kept.set(key, kept);
+    this.#newest = kept;
+    this.#bytes += kept.bytes;
+    for (const [oldest, { bytes }] of this.#kept) {
+      if (this.#bytes <= this.#maxBytes) break;
+      // What is still being read takes no memory of ours yet.
+      if (bytes > 0) this.#drop(oldest, this.#kept.get(oldest) as Kept);
+    }
+  }
+
+  #drop(key: string, { bytes }: Kept): void {
+    this.#kept.delete(key);
+    this.#bytes -= bytes;
+  }
+
+  #touch(key: string, kept: Kept): void {
+    if (kept === this.#newest) return;
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    this.#newest = kept;
+  }
+}
+
+/** Reads. An error that may pass is an answer, but not a final one. */
+async function read(query: Query, params: Params, asking: Asking): Promise<{ answer: Answer; isFinal: boolean }> {
+  try {
+    return { answer: success(await query.read(asking, params)), isFinal: true };
+  } catch (error) {
+    if (!(error instanceof CacheError)) throw error;
+    return { answer: failure(error), isFinal: !error.retryable };
+  }
+}
+
+async function readAlone(query: Query, params: Params, asking: Asking): Promise<Answer> {
+  return (await read(query, params, asking)).answer;
+}
