@@ -185,11 +185,14 @@ test("who was told a price is never answered an older one, also while the notice
 
 /** What one reader may see of one counter, from now on: nothing below what it saw. */
 class Ascending {
-  #seen = 0;
-  reads = 0;
+  readonly name: string;
   readonly faults: string[] = [];
+  reads = 0;
+  #seen = 0;
 
-  constructor(readonly name: string) {}
+  constructor(name: string) {
+    this.name = name;
+  }
 
   get seen(): number {
     return this.#seen;

@@ -15,12 +15,15 @@ export interface Reading {
   corrupt(error: CacheError): void;
 }
 
+/** The connection that asks, as far as it may be asked about. */
+export interface Asker {
+  readonly updatesSent: number;
+  streams(): StreamSummary[];
+  unsubscribe(stream: string): void;
+}
+
 /** What only the gateway itself can answer: about the server, and about the connection that asks. */
 export interface Asking extends Reading {
   readonly server: { info(): ServerInfo; summary(): GatewaySummary; redis(): RedisState };
-  readonly connection: {
-    readonly updatesSent: number;
-    streams(): StreamSummary[];
-    unsubscribe(stream: string): void;
-  };
+  readonly connection: Asker;
 }

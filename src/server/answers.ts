@@ -1,5 +1,5 @@
 import type { Query } from "../operations/operation.ts";
-import type { Asking } from "../operations/reading.ts";
+import type { Asker, Asking } from "../operations/reading.ts";
 import { CacheError, errorCodes } from "../protocol/errors.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
 
@@ -19,15 +19,20 @@ export function failure({ code, message, details }: CacheError): Answer {
   );
 }
 
+/** What questions may use, whoever asks. */
+export type Common = Omit<Asking, "connection">;
+
 /** What one question is answered from. An answer may be kept if it rests on nothing but what Redis tells the end of. */
 class Evidence implements Asking {
   readonly cache: LeasedCache;
-  readonly #asking: Asking;
+  readonly #common: Common;
+  readonly #asker: Asker;
   /** Whether it depends on the clock, the gateway, or on who asks. */
   isPassing = false;
 
-  constructor(asking: Asking, cache: LeasedCache) {
-    this.#asking = asking;
+  constructor(common: Common, asker: Asker, cache: LeasedCache) {
+    this.#common = common;
+    this.#asker = asker;
     this.cache = cache;
   }
 
@@ -37,29 +42,29 @@ class Evidence implements Asking {
   }
 
   get accounts() {
-    return this.#asking.accounts;
+    return this.#common.accounts;
   }
 
   get staleAfter() {
-    return this.#asking.staleAfter;
+    return this.#common.staleAfter;
   }
 
   get server() {
     this.isPassing = true;
-    return this.#asking.server;
+    return this.#common.server;
   }
 
   get connection() {
     this.isPassing = true;
-    return this.#asking.connection;
+    return this.#asker;
   }
 
   readonly now = () => {
     this.isPassing = true;
-    return this.#asking.now();
+    return this.#common.now();
   };
 
-  readonly corrupt = (error: CacheError) => this.#asking.corrupt(error);
+  readonly corrupt = (error: CacheError) => this.#common.corrupt(error);
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -80,6 +85,7 @@ const bytesPerEntry = 400;
  */
 export class Answers {
   readonly #maxBytes: number;
+  readonly #common: Common;
   readonly #lease: () => LeasedCache;
   // The least recently asked first.
   readonly #kept = new Map<string, Kept>();
@@ -89,8 +95,9 @@ export class Answers {
   #bytes = 0;
 
   /** @param maxBytes how much is kept at most; 0: nothing */
-  constructor(maxBytes: number, lease: () => LeasedCache) {
+  constructor(maxBytes: number, common: Common, lease: () => LeasedCache) {
     this.#maxBytes = maxBytes;
+    this.#common = common;
     this.#lease = lease;
   }
 
@@ -100,23 +107,28 @@ export class Answers {
   }
 
   /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
-  to(name: string, query: Query, params: Params, asking: Asking): Answer | Promise<Answer> {
-    if (this.#maxBytes === 0 || this.#passing.has(query)) return readAlone(query, params, asking);
-    const key = `${name} ${JSON.stringify(params)}`;
+  to(name: string, query: Query, params: Params, asker: Asker): Answer | Promise<Answer> {
+    if (this.#maxBytes === 0 || this.#passing.has(query)) return this.#readAlone(query, params, asker);
+    const key = keyOf(name, query, params);
     const kept = this.#kept.get(key);
-    if (!kept?.evidence.holds) return this.#ask(key, query, params, new Evidence(asking, this.#lease()));
+    if (!kept?.evidence.holds) return this.#ask(key, query, params, asker);
     const { answer, evidence } = kept;
     if (answer instanceof Promise)
       // Where it turns out to depend on who asks, everybody asks for himself.
-      return answer.then((shared) => (evidence.isPassing ? readAlone(query, params, asking) : shared));
+      return answer.then((shared) => (evidence.isPassing ? this.#readAlone(query, params, asker) : shared));
     this.#touch(key, kept);
     return answer;
   }
 
-  #ask(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
+  #ask(key: string, query: Query, params: Params, asker: Asker): Promise<Answer> {
+    const evidence = new Evidence(this.#common, asker, this.#lease());
     const answer = this.#read(key, query, params, evidence);
     this.#keep(key, { evidence, answer, bytes: 0 });
     return answer;
+  }
+
+  async #readAlone(query: Query, params: Params, connection: Asker): Promise<Answer> {
+    return (await read(query, params, { ...this.#common, connection })).answer;
   }
 
   async #read(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
@@ -171,6 +183,12 @@ async function read(query: Query, params: Params, asking: Asking): Promise<{ ans
   }
 }
 
-async function readAlone(query: Query, params: Params, asking: Asking): Promise<Answer> {
-  return (await read(query, params, asking)).answer;
+/** What makes two questions the same. The length of a text stands before it, so that no two of them run together. */
+function keyOf(name: string, { params: schemas }: Query, params: Params): string {
+  let key = name;
+  for (const param in schemas) {
+    const value = params[param];
+    key += typeof value === "string" ? ` ${value.length}:${value}` : ` ${JSON.stringify(value)}`;
+  }
+  return key;
 }

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
 import { operationsByWireName } from "../operations/index.ts";
 import type { LiveQuery } from "../operations/operation.ts";
-import type { Asking } from "../operations/reading.ts";
+import type { Asker, Reading } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId, type StreamOpened } from "../protocol/frames.ts";
@@ -29,8 +29,7 @@ export interface ConnectionContext {
   readonly epoch: string;
   readonly limits: Limits;
   readonly log: Logger;
-  /** What reads may use; the connection adds itself. */
-  readonly asking: Omit<Asking, "connection">;
+  readonly reading: Reading;
 }
 
 const loggedRequestLength = 1_000;
@@ -51,7 +50,7 @@ interface Envelope {
 }
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
-export class Connection implements Sink {
+export class Connection implements Sink, Asker {
   readonly id: number;
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
@@ -158,10 +157,6 @@ export class Connection implements Sink {
     }));
   }
 
-  get #asking(): Asking {
-    return { ...this.#context.asking, connection: this };
-  }
-
   #send(chunk: Buffer): void {
     if (!this.#closed) this.#outbox.add(chunk);
   }
@@ -238,7 +233,7 @@ export class Connection implements Sink {
     const answer =
       operation.kind === "live"
         ? this.#openStream(requestId, name, operation, asked)
-        : this.#context.answers.to(name, operation, asked, this.#asking);
+        : this.#context.answers.to(name, operation, asked, this);
     if (answer instanceof Promise) void this.#answerLater(requestId, { operation: name, params }, answer);
     else this.#answer(requestId, answer);
   }
@@ -276,8 +271,8 @@ export class Connection implements Sink {
     live: LiveQuery,
     params: Record<string, unknown>,
   ): Promise<undefined> {
-    const { limits, topics: shared, epoch } = this.#context;
-    const sources = live.topics(this.#asking, params);
+    const { limits, topics: shared, epoch, reading } = this.#context;
+    const sources = live.topics(reading, params);
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
       if (this.#draining || this.#closed) throw goingAway();

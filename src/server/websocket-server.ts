@@ -90,9 +90,10 @@ export class CacheWebSocketServer {
       settings: { epoch: this.#epoch, rereadMs: settings.rereadMs, pollMs: settings.pollMs },
       bug: (err, topic) => this.#log.error({ err, topic }, "a topic failed for a reason that is a bug"),
     });
+    const server = { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state };
     this.#context = {
       topics,
-      answers: new Answers(settings.nearCacheBytes, () => this.#redis.leasedCache()),
+      answers: new Answers(settings.nearCacheBytes, { ...reading, server }, () => this.#redis.leasedCache()),
       epoch: this.#epoch,
       limits: {
         max_frame_bytes: settings.maxFrameBytes,
@@ -103,10 +104,7 @@ export class CacheWebSocketServer {
         max_backlog_bytes: settings.maxBacklogBytes,
       },
       log: this.#log,
-      asking: {
-        ...reading,
-        server: { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state },
-      },
+      reading,
     };
     this.#websockets = new WebSocketServer({
       noServer: true,
