@@ -15,7 +15,7 @@ const arrows: Readonly<Record<string, Partial<Record<Use, readonly string[]>>>> 
   client: { values: ["protocol"], types: ["operations"], late: ["npm:ws"] },
   demo: { values: ["npm:redis", "node:"] },
   docs: { values: ["operations", "protocol", "server/settings.ts", "npm:typebox"] },
-  cli: { values: ["client", "demo", "server", "node:"], types: ["operations"] },
+  cli: { values: ["client", "demo", "protocol", "server", "node:"], types: ["operations"] },
 };
 
 interface Import {

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RESP_TYPES } from "redis";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { run } from "../src/cli/run.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { flagOf, type Setting, type SettingName, settings } from "../src/server/settings.ts";
+import { Command, command } from "./kit/command.ts";
 import { type Program, startSource } from "./kit/program.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
 
@@ -24,52 +24,6 @@ afterAll(() => {
   process.chdir(home);
   rmSync(elsewhere, { recursive: true });
 });
-
-/** A command that runs in this process, with what it says. */
-class Command implements AsyncDisposable {
-  readonly lines: string[] = [];
-  readonly errors: string[] = [];
-  readonly code: Promise<number>;
-  readonly #end = new AbortController();
-
-  constructor(args: readonly string[], env: Terminal["env"], ended = false) {
-    if (ended) this.end();
-    this.code = run(args, {
-      env,
-      out: (text) => void this.lines.push(...text.split("\n")),
-      error: (text) => void this.errors.push(text),
-      signal: this.#end.signal,
-    });
-  }
-
-  /** Waits for a line that begins so. */
-  async line(start: string): Promise<string> {
-    const find = () => this.lines.find((line) => line.startsWith(start));
-    await vi.waitUntil(() => find() !== undefined || this.errors.length > 0, patience);
-    const found = find();
-    if (found === undefined) throw new Error(this.errors.join("\n"));
-    return found;
-  }
-
-  /** Where it listens. */
-  async url(): Promise<string> {
-    return (await this.line("listening on ")).slice("listening on ".length);
-  }
-
-  /** Ends it, as Ctrl-C does. */
-  end(): void {
-    this.#end.abort();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.end();
-    await this.code;
-  }
-}
-
-function command(args: readonly string[], env: Terminal["env"] = {}): Command {
-  return new Command(args, env);
-}
 
 /** Runs a command that ends by itself. */
 async function outcome(args: readonly string[], env: Terminal["env"] = {}) {

@@ -92,6 +92,8 @@ test.each([
   ["port", "0x50"],
   ["port", "1e3"],
   ["redisPort", "0"],
+  ["workers", "0"],
+  ["workers", "all"],
   ["redisDb", "ten"],
   ["pingMs", "99"],
   ["logLevel", "loud"],

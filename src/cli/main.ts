@@ -1,9 +1,12 @@
 #!/usr/bin/env node
+import cluster from "node:cluster";
 import { run } from "./run.ts";
 
 const end = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
+    // A terminal signals every process at once; a worker waits for its turn.
+    if (cluster.isWorker) return;
     // Asked twice, it no longer takes its time.
     if (end.signal.aborted) process.exit(1);
     end.abort();

@@ -1,5 +1,6 @@
 import { SettingError } from "../server/settings.ts";
 import { demo } from "./demo.ts";
+import { explained } from "./explained.ts";
 import { serve } from "./serve.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -33,14 +34,4 @@ export async function run([name, ...args]: readonly string[], terminal: Terminal
     terminal.error(explained(error));
     return error instanceof SettingError ? 2 : 1;
   }
-}
-
-function explained(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-  if (code === "EADDRINUSE")
-    return `port ${port} on ${address} is taken: choose another with --port or PORT; 0 takes a free one`;
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
-    return `${error.message}: --host must be an address of this machine`;
-  return error.message;
 }

@@ -1,3 +1,4 @@
+import { backoffMs } from "../protocol/backoff.ts";
 import { CacheError, mayReconnect } from "../protocol/errors.ts";
 import { timerMs, unref } from "./timer.ts";
 
@@ -159,8 +160,7 @@ export class Link {
   #retry(reason: CacheError): void {
     if (Date.now() - this.#openedAt > steadyMs) this.#attempt = 0;
     this.#openedAt = Number.POSITIVE_INFINITY;
-    // Full jitter: clients that lost the same server do not come back in step.
-    const delayMs = Math.random() * timerMs(Math.min(this.#options.maxBackoffMs, firstBackoffMs * 2 ** this.#attempt));
+    const delayMs = backoffMs(this.#attempt, firstBackoffMs, timerMs(this.#options.maxBackoffMs));
     this.#tell({ state: "waiting", attempt: this.#attempt, delayMs, reason });
     if (this.#status.state === "waiting") this.#timer = setTimeout(() => this.open(), delayMs);
   }

@@ -198,7 +198,7 @@ export const processes = domain({
     async read(asking) {
       const found = summary(await activeProcesses(asking));
       const { server } = asking;
-      return { ...found, redis: server.redis(), gateway: server.summary(), timestamp: asking.now() };
+      return { ...found, redis: server.redis(), gateway: await server.summary(), timestamp: asking.now() };
     },
   }),
 

@@ -24,6 +24,6 @@ export interface Asker {
 
 /** What only the gateway itself can answer: about the server, and about the connection that asks. */
 export interface Asking extends Reading {
-  readonly server: { info(): ServerInfo; summary(): GatewaySummary; redis(): RedisState };
+  readonly server: { info(): ServerInfo; summary(): Promise<GatewaySummary>; redis(): RedisState };
   readonly connection: Asker;
 }

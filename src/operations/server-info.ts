@@ -10,15 +10,29 @@ export const RedisState = Open("RedisState", {
 });
 export type RedisState = Static<typeof RedisState>;
 
-/** How busy the gateway is. */
+/** How busy the gateway is: all of its processes together. */
 export const GatewaySummary = Open("GatewaySummary", {
-  uptime: Type.Number({ description: "seconds" }),
+  workers: Type.Integer({ description: "how many processes answered; the other figures are of these" }),
+  uptime: Type.Number({ description: "seconds, of the process that runs longest" }),
   connections: Type.Integer(),
   streams: Type.Integer(),
   topics: Type.Integer(),
   corrupt_values: Type.Integer({ description: "how many cached values could not be read so far" }),
 });
 export type GatewaySummary = Static<typeof GatewaySummary>;
+
+/** What several processes of one gateway say, as one. */
+export function together(summaries: readonly GatewaySummary[]): GatewaySummary {
+  const sum = (name: keyof GatewaySummary) => summaries.reduce((total, one) => total + one[name], 0);
+  return {
+    workers: sum("workers"),
+    uptime: Math.max(...summaries.map(({ uptime }) => uptime)),
+    connections: sum("connections"),
+    streams: sum("streams"),
+    topics: sum("topics"),
+    corrupt_values: sum("corrupt_values"),
+  };
+}
 
 /** What the gateway says of itself. */
 export const ServerInfo = Open("ServerInfo", {

@@ -1,4 +1,5 @@
 import { createClient, ErrorReply, RESP_TYPES } from "redis";
+import { backoffMs } from "../protocol/backoff.ts";
 import { CacheError } from "../protocol/errors.ts";
 
 /**
@@ -212,9 +213,7 @@ export class Connection {
         if (!this.#closed) this.#events.down(reason);
       }
       tried();
-      // Full jitter: many gateways that lost the same Redis do not come back in step.
-      const wait = Math.random() * Math.min(this.#options.maxBackoffMs, 100 * 2 ** failures);
-      if (!this.#closed) await this.#pause(wait);
+      if (!this.#closed) await this.#pause(backoffMs(failures, 100, this.#options.maxBackoffMs));
     }
     tried();
   }

@@ -2,15 +2,14 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
 import { operationsByWireName } from "../operations/index.ts";
-import type { LiveQuery } from "../operations/operation.ts";
-import type { Asker, Reading } from "../operations/reading.ts";
+import type { Asker } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId, type StreamOpened } from "../protocol/frames.ts";
 import { type Answer, type Answers, failure, success } from "./answers.ts";
 import { frameHead, Outbox, textFrame } from "./outbox.ts";
-import { type Sink, Subscription } from "./subscription.ts";
-import type { Topics } from "./topics.ts";
+import { noStream, type StreamRequest, Streams, type StreamsContext } from "./streams.ts";
+import type { Sink } from "./subscription.ts";
 
 /** What one connection may hold at a time; told by `get_server_info`. */
 export interface Limits {
@@ -23,24 +22,14 @@ export interface Limits {
 }
 
 /** What a connection needs of the server. */
-export interface ConnectionContext {
-  readonly topics: Topics;
+export interface ConnectionContext extends StreamsContext {
   readonly answers: Answers;
   readonly epoch: string;
   readonly limits: Limits;
   readonly log: Logger;
-  readonly reading: Reading;
 }
 
 const loggedRequestLength = 1_000;
-
-interface Stream {
-  readonly operation: string;
-  /** As text: it is asked for by `list_streams` alone, and names of a thousand symbols take less room so. */
-  readonly params: string;
-  readonly intervalMs: number;
-  readonly subscriptions: readonly Subscription[];
-}
 
 /** A request whose envelope is right; its parameters are not looked at yet. */
 interface Envelope {
@@ -55,10 +44,9 @@ export class Connection implements Sink, Asker {
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
   readonly #context: ConnectionContext;
-  readonly #inFlight = new Set<RequestId>();
-  readonly #streams = new Map<string, Stream>();
-  readonly #subscriptions = new Map<string, Subscription>();
-  #nextStream = 1;
+  // Most connections ask little or follow nothing: these are made when they are needed.
+  #inFlight: Set<RequestId> | undefined;
+  #streams: Streams | undefined;
   #updatesSent = 0;
   #congested = false;
   #draining = false;
@@ -80,12 +68,14 @@ export class Connection implements Sink, Asker {
 
   /** Resolves when its socket is closed. */
   get closed(): Promise<void> {
-    return this.#closed ? Promise.resolve() : new Promise((resolve) => this.#socket.once("close", () => resolve()));
+    const socket = this.#socket;
+    if (socket.readyState === socket.CLOSED) return Promise.resolve();
+    return new Promise((resolve) => socket.once("close", () => resolve()));
   }
 
   /** How many streams it has. */
   get size(): number {
-    return this.#streams.size;
+    return this.#streams?.size ?? 0;
   }
 
   /** How many updates it was sent so far. */
@@ -111,8 +101,8 @@ export class Connection implements Sink, Asker {
   /** Says that the server goes away, ends its streams, answers what is in flight, and closes. */
   drain(): void {
     this.#draining = true;
-    const topics = [...this.#subscriptions.keys()];
-    this.#endStreams();
+    const topics = this.#streams?.topics ?? [];
+    this.#streams?.endAll();
     const { epoch } = this.#context;
     for (const topic of topics)
       this.status(
@@ -135,7 +125,7 @@ export class Connection implements Sink, Asker {
   /** The socket is closed: nothing is followed any more. */
   ended(): void {
     this.#closed = true;
-    this.#endStreams();
+    this.#streams?.endAll();
   }
 
   updates(chunk: Buffer, count: number): void {
@@ -147,14 +137,13 @@ export class Connection implements Sink, Asker {
     this.#send(frame);
   }
 
-  /** Its streams, for itself. */
   streams(): StreamSummary[] {
-    return Array.from(this.#streams, ([stream, { operation, params, subscriptions }]) => ({
-      stream,
-      operation,
-      params: JSON.parse(params),
-      topics: namesOf(subscriptions),
-    }));
+    return this.#streams?.summaries() ?? [];
+  }
+
+  unsubscribe(stream: string): void {
+    if (!this.#streams) throw noStream(stream);
+    this.#streams.end(stream);
   }
 
   #send(chunk: Buffer): void {
@@ -175,7 +164,7 @@ export class Connection implements Sink, Asker {
   #relieved(): void {
     if (!this.#congested) return;
     this.#congested = false;
-    for (const subscription of this.#subscriptions.values()) subscription.relieved();
+    this.#streams?.relieved();
   }
 
   #answer(requestId: RequestId | null, answer: Answer): void {
@@ -218,10 +207,11 @@ export class Connection implements Sink, Asker {
 
   #begin({ requestId, operation: name, params }: Envelope): void {
     const { limits } = this.#context;
-    if (this.#inFlight.has(requestId))
+    const inFlight = this.#inFlight;
+    if (inFlight?.has(requestId))
       throw new CacheError("DUPLICATE_REQUEST_ID", `request_id ${JSON.stringify(requestId)} is still in flight`);
     if (this.#draining) throw goingAway();
-    if (this.#inFlight.size >= limits.max_in_flight)
+    if (inFlight && inFlight.size >= limits.max_in_flight)
       throw new CacheError("LIMIT_EXCEEDED", `more than ${limits.max_in_flight} requests in flight`, {
         details: { limit: limits.max_in_flight },
       });
@@ -232,7 +222,7 @@ export class Connection implements Sink, Asker {
     const asked = params as Record<string, unknown>;
     const answer =
       operation.kind === "live"
-        ? this.#openStream(requestId, name, operation, asked)
+        ? this.#openStream(requestId, { operation: name, live: operation, params: asked })
         : this.#context.answers.to(name, operation, asked, this);
     if (answer instanceof Promise) void this.#answerLater(requestId, { operation: name, params }, answer);
     else this.#answer(requestId, answer);
@@ -240,6 +230,7 @@ export class Connection implements Sink, Asker {
 
   /** Answers when the answer is there; what resolves to none has answered by itself. */
   async #answerLater(id: RequestId, asked: object, pending: Promise<Answer | undefined>): Promise<void> {
+    this.#inFlight ??= new Set();
     this.#inFlight.add(id);
     try {
       const answer = await pending;
@@ -265,73 +256,25 @@ export class Connection implements Sink, Asker {
     this.#answer(requestId, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
   }
 
-  async #openStream(
-    requestId: RequestId,
-    name: string,
-    live: LiveQuery,
-    params: Record<string, unknown>,
-  ): Promise<undefined> {
-    const { limits, topics: shared, epoch, reading } = this.#context;
-    const sources = live.topics(reading, params);
+  async #openStream(requestId: RequestId, request: StreamRequest): Promise<undefined> {
+    this.#streams ??= new Streams(this.#context, this);
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
       if (this.#draining || this.#closed) throw goingAway();
-      atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
-      const fresh = sources.filter((source) => !this.#subscriptions.has(source.name));
-      atMost(limits.max_topics, this.#subscriptions.size + fresh.length, "topics on this connection");
     };
-    mayOpen();
-    const held = await Promise.allSettled(sources.map((source) => shared.hold(live, source)));
-    const topics = held.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    try {
-      for (const one of held) if (one.status === "rejected") throw one.reason;
-      // Once more: requests that came together were all let in before any of them had opened its stream.
-      mayOpen();
-    } catch (error) {
-      for (const topic of topics) shared.release(topic);
-      throw error;
-    }
-    const subscriptions = topics.map((topic) => this.#subscriptions.get(topic.name) ?? new Subscription(topic, this));
-    const { interval_ms: interval } = params;
-    const intervalMs = typeof interval === "number" ? interval : 0;
-    const stream = `s${this.#nextStream++}`;
-    this.#streams.set(stream, { operation: name, params: JSON.stringify(params), intervalMs, subscriptions });
-    this.#answer(requestId, success({ stream, topics: namesOf(subscriptions), epoch } satisfies StreamOpened));
-    for (const subscription of subscriptions) {
-      this.#subscriptions.set(subscription.topic.name, subscription);
-      subscription.add(intervalMs);
-    }
-  }
-
-  /** Ends a stream of it. @throws CacheError STREAM_NOT_FOUND */
-  unsubscribe(id: string): void {
-    const stream = this.#streams.get(id);
-    if (!stream) throw new CacheError("STREAM_NOT_FOUND", `this connection has no stream ${JSON.stringify(id)}`);
-    this.#streams.delete(id);
-    for (const subscription of stream.subscriptions) {
-      const { topic } = subscription;
-      if (subscription.delete(stream.intervalMs)) this.#subscriptions.delete(topic.name);
-      this.#context.topics.release(topic);
-    }
-  }
-
-  #endStreams(): void {
-    for (const stream of [...this.#streams.keys()]) this.unsubscribe(stream);
+    const { epoch } = this.#context;
+    await this.#streams.open(request, mayOpen, (stream, topics) =>
+      this.#answer(requestId, success({ stream, topics, epoch } satisfies StreamOpened)),
+    );
   }
 
   #closeIfDrained(): void {
-    if (this.#draining && this.#inFlight.size === 0) this.close(1012, "DRAINING");
+    if (this.#draining && !this.#inFlight?.size) this.close(1012, "DRAINING");
   }
 }
 
-const namesOf = (subscriptions: readonly Subscription[]) => subscriptions.map(({ topic }) => topic.name);
-
 function isRequestId(id: unknown): id is RequestId {
   return typeof id === "string" ? id.length > 0 && id.length <= maxRequestIdLength : Number.isSafeInteger(id);
-}
-
-function atMost(limit: number, wanted: number, what: string): void {
-  if (wanted > limit) throw new CacheError("LIMIT_EXCEEDED", `at most ${limit} ${what}`, { details: { limit } });
 }
 
 function goingAway(): CacheError {

@@ -28,8 +28,8 @@ const integer = (low: number, high: number): Kind => ({
   read: (text) => (/^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined),
 });
 const processes: Kind = {
-  allowed: "an integer 1–256, or auto: one per processor",
-  read: (text) => (text === "auto" ? availableParallelism() : integer(1, 256).read(text)),
+  allowed: "an integer 1–1024, or auto: one per processor",
+  read: (text) => (text === "auto" ? availableParallelism() : integer(1, 1_024).read(text)),
 };
 const oneOf = (...words: readonly string[]): Kind => ({
   allowed: words.join(", "),

@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Reading } from "../operations/reading.ts";
-import type { GatewaySummary, ServerInfo } from "../operations/server-info.ts";
+import { type GatewaySummary, type ServerInfo, together } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { protocolVersion } from "../protocol/frames.ts";
 import type { RedisAddress } from "../redis/connection.ts";
@@ -20,16 +20,26 @@ import { createLogger } from "./log.ts";
 import { readSettings, type SettingName, type Settings } from "./settings.ts";
 import { Topics } from "./topics.ts";
 
-/** How a server is made: any setting by its name, and a few things that no text can say. */
-export type ServerOptions = { readonly [N in SettingName]?: Settings[N] | undefined } & {
+/** The other processes that serve the same port. */
+export interface Peers {
+  /** How busy each of them is, without those that do not say so in time. */
+  summaries(): Promise<readonly GatewaySummary[]>;
+}
+
+/** How a server is made: any setting of one process by its name, and a few things that no text can say. */
+export type ServerOptions = { readonly [N in Exclude<SettingName, "workers">]?: Settings[N] | undefined } & {
   /** Where Redis is, as a URL or in parts; the same as the `redis…` settings. */
   readonly redis?: string | RedisAddress;
   /** A logger of your own. */
   readonly log?: Logger;
   /** The time in unix seconds. */
   readonly now?: () => number;
+  /** Whose figures are added to its own where it says how busy the gateway is. */
+  readonly peers?: Peers;
 };
 
+// All clients come back at once after a break; whoever finds no place in this queue has to try again after a second.
+const backlog = 16_384;
 const subprotocol = "fullon-cache.v1";
 
 const { name, version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -50,6 +60,7 @@ export class CacheWebSocketServer {
   readonly #redis: Redis;
   readonly #context: ConnectionContext;
   readonly #corrupt: CorruptValues;
+  readonly #peers: Peers | undefined;
   readonly #epoch = randomBytes(5).readUIntBE(0, 5).toString(36);
   readonly #startedAt = performance.now();
   readonly #connections = new Set<Connection>();
@@ -64,11 +75,12 @@ export class CacheWebSocketServer {
 
   /** @throws SettingError an option that is not allowed */
   constructor(options: ServerOptions = {}) {
-    const { redis, log, now = () => Date.now() / 1000, ...given } = options;
+    const { redis, log, now = () => Date.now() / 1000, peers, ...given } = options;
     const settings = readSettings({ options: { ...given, ...(typeof redis === "string" && { redisUrl: redis }) } });
     this.#settings = settings;
     this.#log = log ?? createLogger(settings.logLevel, settings.logFormat);
     this.#corrupt = new CorruptValues(this.#log);
+    this.#peers = peers;
     this.#redis = new Redis(
       {
         address: typeof redis === "object" ? redis : addressOf(settings),
@@ -123,6 +135,20 @@ export class CacheWebSocketServer {
     return `ws://${host}:${address.port}`;
   }
 
+  /** How busy this process is, whatever peers it has. */
+  get summary(): GatewaySummary {
+    let streams = 0;
+    for (const connection of this.#connections) streams += connection.size;
+    return {
+      workers: 1,
+      uptime: Math.round(performance.now() - this.#startedAt) / 1000,
+      connections: this.#connections.size,
+      streams,
+      topics: this.#context.topics.size,
+      corrupt_values: this.#corrupt.count,
+    };
+  }
+
   /**
    * Connects to Redis and listens. Resolves when clients can connect, also while Redis cannot be reached: they are
    * answered CACHE_UNAVAILABLE until it can.
@@ -141,7 +167,7 @@ export class CacheWebSocketServer {
       response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" }).end(text);
     });
     http.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
-    http.listen(this.#settings.port, this.#settings.host);
+    http.listen({ port: this.#settings.port, host: this.#settings.host, backlog });
     await once(http, "listening");
     this.#http = http;
     this.#log.info({ url: this.url, version, epoch: this.#epoch }, "listening");
@@ -222,16 +248,9 @@ export class CacheWebSocketServer {
     };
   }
 
-  #summary(): GatewaySummary {
-    let streams = 0;
-    for (const connection of this.#connections) streams += connection.size;
-    return {
-      uptime: Math.round(performance.now() - this.#startedAt) / 1000,
-      connections: this.#connections.size,
-      streams,
-      topics: this.#context.topics.size,
-      corrupt_values: this.#corrupt.count,
-    };
+  async #summary(): Promise<GatewaySummary> {
+    const others = (await this.#peers?.summaries()) ?? [];
+    return together([this.summary, ...others]);
   }
 
   #redisUp(): void {

@@ -1,0 +1,51 @@
+import { vi } from "vitest";
+import { run } from "../../src/cli/run.ts";
+import type { Terminal } from "../../src/cli/terminal.ts";
+
+/** A command that runs in this process, with what it says. */
+export class Command implements AsyncDisposable {
+  readonly lines: string[] = [];
+  readonly errors: string[] = [];
+  readonly code: Promise<number>;
+  readonly #end = new AbortController();
+
+  constructor(args: readonly string[], env: Terminal["env"], ended = false) {
+    if (ended) this.end();
+    this.code = run(args, {
+      env,
+      out: (text) => void this.lines.push(...text.split("\n")),
+      error: (text) => void this.errors.push(text),
+      signal: this.#end.signal,
+    });
+  }
+
+  /** Waits for a line that begins so. */
+  async line(start: string): Promise<string> {
+    const find = () => this.lines.find((line) => line.startsWith(start));
+    // Generous, because programs that start share two cores with the tests of other files.
+    await vi.waitUntil(() => find() !== undefined || this.errors.length > 0, { timeout: 30_000 });
+    const found = find();
+    if (found === undefined) throw new Error(this.errors.join("\n"));
+    return found;
+  }
+
+  /** Where it listens. */
+  async url(): Promise<string> {
+    return (await this.line("listening on ")).slice("listening on ".length);
+  }
+
+  /** Ends it, as Ctrl-C does. */
+  end(): void {
+    this.#end.abort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end();
+    await this.code;
+  }
+}
+
+/** Starts a command in this process. */
+export function command(args: readonly string[], env: Terminal["env"] = {}): Command {
+  return new Command(args, env);
+}
