@@ -1,0 +1,39 @@
+import type { Fanout, Queries, Topic } from "../peer.ts";
+import { command } from "../redis.ts";
+import { frame, upgrade } from "./websocket.ts";
+
+/** How updates get into whatever follows Redis: as the trading system publishes them. */
+export function redisPublisher(port: number): Fanout["publisher"] {
+  return {
+    port,
+    greeting: [],
+    message: ({ exchange, symbol }, payload) => command("PUBLISH", `ticker_updates:${exchange}:${symbol}`, payload),
+  };
+}
+
+/** The symbols of each exchange that some topics belong to. */
+export function byExchange(topics: readonly Topic[]): Map<string, string[]> {
+  const symbols = new Map<string, string[]>();
+  for (const topic of topics) symbols.set(topic.exchange, [...(symbols.get(topic.exchange) ?? []), topic.symbol]);
+  return symbols;
+}
+
+/** Follows topics in the gateway's own protocol. */
+export function ourFanout(redisPort: number): Fanout {
+  return {
+    publisher: redisPublisher(redisPort),
+    client: (topics) => [
+      upgrade(),
+      ...[...byExchange(topics)].map(([exchange, symbols], at) =>
+        frame(JSON.stringify({ request_id: `${at + 1}`, operation: "stream_tickers", params: { exchange, symbols } })),
+      ),
+    ],
+  };
+}
+
+/** Asks in the gateway's own protocol. */
+export const ourQueries: Queries = {
+  greeting: [upgrade()],
+  question: (question, id) => frame(JSON.stringify({ request_id: id, ...question })),
+  answers: "websocket",
+};
