@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
-import { decodeObject, isObject, number, parsePython, type Stored, seconds, without } from "../redis/values.ts";
+import { decodeObject, isObject, number, parsePython, type Stored, seconds } from "../redis/values.ts";
 import { type Items, items, readable } from "./changes.ts";
 import { Amount, Exchange, Open, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
@@ -23,10 +23,17 @@ export type Ticker = Static<typeof Ticker>;
 const quotes = ["bid", "ask", "last", "change", "percentage"] as const;
 
 function ticker(exchange: string, symbol: string, stored: Stored): Ticker {
-  const { price, volume, time } = stored;
-  const extra = without(stored, ["time", ...quotes]);
-  for (const quote of quotes) if (Object.hasOwn(stored, quote)) extra[quote] = number(stored[quote]);
-  return { ...extra, exchange, symbol, price: number(price), volume: number(volume), timestamp: seconds(time) };
+  const { time, ...found } = stored as Record<string, unknown>;
+  for (const quote of quotes) if (Object.hasOwn(found, quote)) found[quote] = number(found[quote]);
+  const { price, volume } = found;
+  // Written in place: every price of every symbol comes this way, and a copy less is a microsecond less.
+  return Object.assign(found, {
+    exchange,
+    symbol,
+    price: number(price),
+    volume: number(volume),
+    timestamp: seconds(time),
+  });
 }
 
 const keyOf = (exchange: string) => `tickers:${exchange}`;

@@ -1,8 +1,13 @@
 import type { KeyFamily, Watch } from "./cache.ts";
 import type { Connection } from "./connection.ts";
+import { doubtMs } from "./doubt.ts";
 
 /** All channels have this prefix; the access rules grant the pattern below it literally, so it is the only pattern used. */
 const channelPrefix = "ticker_updates:";
+
+// A check costs each of them some ten microseconds: a hundredth of the time.
+const restPerWatcherMs = 1;
+const longestRestMs = 60_000;
 
 /** Who wants to know what happens to what it watches. */
 export interface Watcher {
@@ -35,6 +40,10 @@ class Listeners<Name extends string> {
     return this.#sets.get(name) ?? [];
   }
 
+  count(name: Name): number {
+    return this.#sets.get(name)?.size ?? 0;
+  }
+
   names(): Name[] {
     return [...this.#sets.keys()];
   }
@@ -47,6 +56,9 @@ class Listeners<Name extends string> {
 export class Notices {
   readonly #channels: Connection;
   readonly #keys = new Listeners<string>();
+  // Those of them that a channel tells the values: here a written key is only a reason to check.
+  readonly #hints = new Listeners<string>();
+  readonly #hinted = new Map<string, { at: number; timer: NodeJS.Timeout | undefined }>();
   readonly #families = new Listeners<KeyFamily>();
   readonly #exact = new Listeners<string>();
   readonly #below = new Listeners<string>();
@@ -59,7 +71,7 @@ export class Notices {
 
   /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */
   async add(watch: Watch, watcher: Watcher): Promise<void> {
-    for (const key of watch.keys ?? []) this.#keys.add(key, watcher);
+    for (const key of watch.keys ?? []) this.#listenersOf(watch).add(key, watcher);
     const waits: Promise<void>[] = [];
     if (watch.families) {
       for (const family of watch.families) this.#families.add(family, watcher);
@@ -80,7 +92,11 @@ export class Notices {
 
   /** Tells a watcher nothing more. */
   remove(watch: Watch, watcher: Watcher): void {
-    for (const key of watch.keys ?? []) this.#keys.delete(key, watcher);
+    for (const key of watch.keys ?? [])
+      if (this.#listenersOf(watch).delete(key, watcher)) {
+        clearTimeout(this.#hinted.get(key)?.timer);
+        this.#hinted.delete(key);
+      }
     for (const family of watch.families ?? []) this.#families.delete(family, watcher);
     const waits: Promise<void>[] = [];
     if (watch.families) waits.push(this.#armFamilies());
@@ -95,8 +111,13 @@ export class Notices {
 
   /** A key that was read has been written since, or all of them have: told by the connection that reads. */
   keyWritten(key: string | undefined): void {
-    for (const name of key === undefined ? this.#keys.names() : [key])
-      for (const watcher of this.#keys.get(name)) watcher.stale(key);
+    if (key === undefined) {
+      for (const listeners of [this.#keys, this.#hints])
+        for (const name of listeners.names()) for (const watcher of listeners.get(name)) watcher.stale();
+      return;
+    }
+    for (const watcher of this.#keys.get(key)) watcher.stale(key);
+    if (this.#hints.count(key) > 0) this.#hint(key);
   }
 
   /** A key of an armed family was written, or all keys were: told by the other connection. */
@@ -113,6 +134,25 @@ export class Notices {
     const waits = this.#exact.names().map((channel) => this.#channels.subscribe(channel, this.#heardExactly));
     if (this.#below.names().length > 0) waits.push(this.#channels.subscribeBelow(channelPrefix, this.#heardBelow));
     await Promise.all([...waits, this.#armFamilies()]);
+  }
+
+  #listenersOf({ channel, channelsBelow }: Watch): Listeners<string> {
+    return channel === undefined && channelsBelow === undefined ? this.#keys : this.#hints;
+  }
+
+  /** Tells the watchers of a key to check it: all at once, and the more there are the less often. */
+  #hint(key: string): void {
+    const hinted = this.#hinted.get(key) ?? { at: Number.NEGATIVE_INFINITY, timer: undefined };
+    this.#hinted.set(key, hinted);
+    const rest = hinted.at + this.#hints.count(key) * restPerWatcherMs - performance.now();
+    hinted.timer ??= setTimeout(
+      () => {
+        hinted.timer = undefined;
+        hinted.at = performance.now();
+        for (const watcher of this.#hints.get(key)) watcher.stale(key);
+      },
+      Math.max(doubtMs(hinted.at), Math.min(rest, longestRestMs)),
+    );
   }
 
   readonly #heardExactly = (message: string, channel: string): void => {

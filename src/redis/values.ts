@@ -37,7 +37,8 @@ function translated(text: string): string {
 }
 
 function tooDeep(text: string): boolean {
-  if (text.length <= maxDepth) return false;
+  // Every level takes two characters.
+  if (text.length <= 2 * maxDepth) return false;
   let depth = 0;
   let quoted = false;
   for (let at = 0; at < text.length; at++) {

@@ -3,7 +3,6 @@ import type { Reading } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { type Sink, Subscription } from "./subscription.ts";
-import type { Topic } from "./topic.ts";
 import type { Topics } from "./topics.ts";
 
 /** What the streams of a connection need of the server. */
@@ -33,7 +32,9 @@ export class Streams {
   readonly #context: StreamsContext;
   readonly #sink: Sink;
   readonly #streams = new Map<string, Stream>();
-  readonly #subscriptions = new Map<string, Subscription>();
+  // By topic, for streams to find what they share. Made for the second stream: most connections have one only, and of a
+  // million subscriptions this would be a quarter of the memory.
+  #shared: Map<string, Subscription> | undefined;
   #nextId = 1;
 
   constructor(context: StreamsContext, sink: Sink) {
@@ -48,7 +49,7 @@ export class Streams {
 
   /** The names of all topics that are followed. */
   get topics(): string[] {
-    return [...this.#subscriptions.keys()];
+    return Array.from(this.#all(), ({ topic }) => topic.name);
   }
 
   /**
@@ -65,21 +66,22 @@ export class Streams {
     const check = () => {
       mayOpen();
       atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
-      const fresh = sources.filter((source) => !this.#subscriptions.has(source.name));
-      atMost(limits.max_topics, this.#subscriptions.size + fresh.length, "topics on this connection");
+      const known = this.#byTopic();
+      const fresh = sources.filter(({ name }) => !known?.has(name));
+      atMost(limits.max_topics, (known?.size ?? 0) + fresh.length, "topics on this connection");
     };
     check();
-    const held = await Promise.allSettled(sources.map((source) => shared.hold(live, source)));
-    const topics = held.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const topics = await shared.hold(live, sources);
     try {
-      for (const one of held) if (one.status === "rejected") throw one.reason;
       // Once more: requests that came together were all let in before any of them had opened its stream.
       check();
     } catch (error) {
       for (const topic of topics) shared.release(topic);
       throw error;
     }
-    const subscriptions = topics.map((topic) => this.#subscription(topic));
+    const known = this.#byTopic();
+    const subscriptions = topics.map((topic) => known?.get(topic.name) ?? new Subscription(topic, this.#sink));
+    for (const subscription of subscriptions) known?.set(subscription.topic.name, subscription);
     const { interval_ms: interval } = params;
     const intervalMs = typeof interval === "number" ? interval : 0;
     const id = `s${this.#nextId++}`;
@@ -95,9 +97,10 @@ export class Streams {
     this.#streams.delete(id);
     for (const subscription of stream.subscriptions) {
       const { topic } = subscription;
-      if (subscription.delete(stream.intervalMs)) this.#subscriptions.delete(topic.name);
+      if (subscription.delete(stream.intervalMs)) this.#shared?.delete(topic.name);
       this.#context.topics.release(topic);
     }
+    if (this.#streams.size === 0) this.#shared = undefined;
   }
 
   /** Ends all of them. */
@@ -107,7 +110,7 @@ export class Streams {
 
   /** The socket takes frames again: what waited meanwhile goes out. */
   relieved(): void {
-    for (const subscription of this.#subscriptions.values()) subscription.relieved();
+    for (const subscription of this.#all()) subscription.relieved();
   }
 
   /** What each of them is. */
@@ -120,12 +123,17 @@ export class Streams {
     }));
   }
 
-  #subscription(topic: Topic): Subscription {
-    const known = this.#subscriptions.get(topic.name);
-    if (known) return known;
-    const subscription = new Subscription(topic, this.#sink);
-    this.#subscriptions.set(topic.name, subscription);
-    return subscription;
+  /** Every subscription once. */
+  #all(): Iterable<Subscription> {
+    const [first] = this.#streams.values();
+    return this.#shared?.values() ?? first?.subscriptions ?? [];
+  }
+
+  /** The subscriptions by topic; undefined as long as there is no stream. */
+  #byTopic(): Map<string, Subscription> | undefined {
+    if (this.#streams.size > 0)
+      this.#shared ??= new Map(Array.from(this.#all(), (subscription) => [subscription.topic.name, subscription]));
+    return this.#shared;
   }
 }
 

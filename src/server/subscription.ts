@@ -33,7 +33,6 @@ export class Subscription implements Subscriber {
   readonly #sink: Sink;
   // What each of its streams asked for, in milliseconds.
   #intervals: readonly number[] = [];
-  #isPaced = false;
   #lastId = 0;
   #waiting: Waiting | undefined;
 
@@ -44,13 +43,14 @@ export class Subscription implements Subscriber {
 
   /** One more stream of this topic: the picture comes (again), and the shortest interval holds. */
   add(intervalMs: number): void {
-    this.#pace(this.#intervals.length === 0 && intervalMs === 0 ? everyChange : [...this.#intervals, intervalMs]);
+    const isFirst = this.#intervals.length === 0;
+    this.#intervals = isFirst && intervalMs === 0 ? everyChange : [...this.#intervals, intervalMs];
     this.topic.join(this);
   }
 
   /** One stream less; tells whether it was the last. */
   delete(intervalMs: number): boolean {
-    this.#pace(this.#intervals.toSpliced(this.#intervals.indexOf(intervalMs), 1));
+    this.#intervals = this.#intervals.toSpliced(this.#intervals.indexOf(intervalMs), 1);
     if (this.#intervals.length > 0) return false;
     this.#forget();
     this.topic.leave(this);
@@ -61,7 +61,7 @@ export class Subscription implements Subscriber {
     // What was waiting is part of the picture.
     this.#forget();
     this.#lastId = lastId;
-    if (size > 0) this.#sink.updates(chunk, size);
+    this.#sink.updates(chunk, size);
   }
 
   deliver({ chunk, size, lastId, updates }: News): void {
@@ -95,9 +95,8 @@ export class Subscription implements Subscriber {
     this.#rest(waiting);
   }
 
-  #pace(intervals: readonly number[]): void {
-    this.#intervals = intervals;
-    this.#isPaced = Math.min(...intervals) > 0;
+  get #isPaced(): boolean {
+    return this.#intervals !== everyChange && Math.min(...this.#intervals) > 0;
   }
 
   #deliverOne(update: Update): void {

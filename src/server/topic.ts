@@ -3,6 +3,7 @@ import type { LiveQuery } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
+import { doubtMs } from "../redis/doubt.ts";
 import type { Redis } from "../redis/redis.ts";
 import { EndOfTurn } from "./end-of-turn.ts";
 import { textFrame } from "./outbox.ts";
@@ -34,8 +35,8 @@ export interface News extends Batch {
 export interface Subscriber {
   /** Its place among the subscribers; kept by the topic, -1 while it is not one of them. */
   place: number;
-  /** The whole picture, which replaces what was known. */
-  begin(picture: Batch): void;
+  /** The whole picture, which replaces what was known, and the status that closes it. */
+  begin(welcome: Batch): void;
   deliver(news: News): void;
   /** A stream_status. */
   tell(frame: Buffer): void;
@@ -64,10 +65,6 @@ const timePerRead = 10;
 const burstMs = 5;
 // But it never rests longer than this: that one read was held up says little of the next.
 const longestRestMs = 5_000;
-// Where a channel brings the values, a written key is only a reason to check them: after the message had time to come,
-// and where writes do not cease, all topics at once on every full second, so that their reads are one.
-const doubtMs = 10;
-const doubtEveryMs = 1_000;
 const maxRetryMs = 30_000;
 
 const due = new EndOfTurn<Topic>();
@@ -97,8 +94,8 @@ export class Topic {
   readonly #head: string;
   readonly #subscribers: Subscriber[] = [];
   readonly #picture = new Map<string, string>();
-  // The frames of the picture as newcomers get them, as long as no update has come since.
-  #snapshot: Batch | undefined;
+  // What newcomers get first, as long as nothing has happened since.
+  #welcome: Batch | undefined;
   #news: Update[] = [];
   #updateId: number;
   #status: StreamStatus;
@@ -135,6 +132,11 @@ export class Topic {
     return this.#live.identity === null;
   }
 
+  /** Whether it has been read, and its picture is true for all that is known. */
+  get isLive(): boolean {
+    return this.#opened && this.#trouble === undefined;
+  }
+
   /** Why nobody knows whether its picture is true; undefined while it is live. */
   get trouble(): CacheError | undefined {
     return this.#trouble;
@@ -162,10 +164,7 @@ export class Topic {
   join(subscriber: Subscriber): void {
     this.flush();
     if (subscriber.place < 0) subscriber.place = this.#subscribers.push(subscriber) - 1;
-    subscriber.begin(this.#begin());
-    // Where the picture is empty, this is the only place that tells a newcomer which id comes next.
-    const status = { ...(this.#trouble ? this.#status : this.#liveStatus()), update_id: this.#updateId };
-    subscriber.tell(textFrame(JSON.stringify(status)));
+    subscriber.begin(this.#welcome ?? this.#makeWelcome());
   }
 
   /** Sends a subscriber nothing more. */
@@ -195,7 +194,7 @@ export class Topic {
     if (key === undefined || !this.#feed.watch.families) this.#stale = { keys: undefined };
     else if (this.#stale) this.#stale.keys?.add(key);
     else this.#stale = { keys: new Set([key]) };
-    this.#schedule(this.#feed.hear !== undefined && key !== undefined);
+    this.#schedule();
   }
 
   /** A message came on a watched channel. */
@@ -222,6 +221,7 @@ export class Topic {
 
   #tell(status: StreamStatus): void {
     this.#status = status;
+    this.#welcome = undefined;
     this.flush();
     const frame = textFrame(JSON.stringify(status));
     for (const subscriber of this.#subscribers) subscriber.tell(frame);
@@ -240,10 +240,7 @@ export class Topic {
     if (!this.#opened || this.#closed || this.#looking) return;
     // A doubt can wait; what is known to have changed cannot.
     if (this.#timer && doubt) return;
-    const now = performance.now();
-    const quiet = now - this.#lookedAt > doubtEveryMs;
-    const settle = quiet ? doubtMs : doubtEveryMs - (Date.now() % doubtEveryMs);
-    const wait = Math.max(0, this.#restUntil - burstMs - now, doubt ? settle : 0);
+    const wait = Math.max(0, this.#restUntil - burstMs - performance.now(), doubt ? doubtMs(this.#lookedAt) : 0);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (wait === 0) void this.#lookAgain();
@@ -319,7 +316,7 @@ export class Topic {
       let members: string;
       if (aged) {
         this.#picture.delete(id);
-        this.#snapshot = undefined;
+        this.#welcome = undefined;
         continue;
       }
       if (value) {
@@ -333,7 +330,7 @@ export class Topic {
         this.#picture.delete(id);
         members = `${this.#identity(known)}"removed":true,`;
       } else continue;
-      this.#snapshot = undefined;
+      this.#welcome = undefined;
       const updateId = ++this.#updateId;
       if (this.#subscribers.length > 0) this.#send(id, updateId, `${this.#head}${members}`);
     }
@@ -345,15 +342,17 @@ export class Topic {
     this.#news.push({ id, updateId, frame: textFrame(`${text}"update_id":${updateId}}`), frameAfter });
   }
 
-  #begin(): Batch {
-    if (this.#snapshot) return this.#snapshot;
+  #makeWelcome(): Batch {
     const { epoch } = this.#context.settings;
-    const end = `"snapshot":true,"epoch":${JSON.stringify(epoch)},"update_id":${this.#updateId}}`;
+    const lastId = this.#updateId;
+    const end = `"snapshot":true,"epoch":${JSON.stringify(epoch)},"update_id":${lastId}}`;
     const frames = Array.from(this.#picture.values(), (members) => textFrame(`${this.#head}${members}${end}`));
-    const snapshot = { chunk: together(frames), size: frames.length, lastId: this.#updateId };
-    // One frame is made as fast as it is kept.
-    if (frames.length > 1) this.#snapshot = snapshot;
-    return snapshot;
+    // Where the picture is empty, this is the only place that tells a newcomer which id comes next.
+    const status = { ...(this.#trouble ? this.#status : this.#liveStatus()), update_id: lastId };
+    const welcome = { chunk: together([...frames, textFrame(JSON.stringify(status))]), size: frames.length, lastId };
+    // Whom one follows, others may follow soon; what has one follower only is not worth the memory.
+    if (this.#subscribers.length > 1) this.#welcome = welcome;
+    return welcome;
   }
 
   /** The members that tell an item from others, of one that is gone. */

@@ -25,22 +25,43 @@ export class Topics {
     return this.#entries.size;
   }
 
-  /** Holds a topic; resolves when it is live. @throws CacheError what its first read throws, or why it is stale */
-  async hold(live: LiveQuery, source: TopicSource): Promise<Topic> {
-    let entry = this.#entries.get(source.name);
-    if (!entry) {
-      const topic = new Topic(source.name, live, source.open(), this.#context, this.#nextFirstId);
-      entry = { topic, opened: topic.open(), holders: 0 };
-      this.#entries.set(source.name, entry);
+  /**
+   * Holds topics, all of them or none; resolves when they are live.
+   * @throws CacheError what the first read of one throws, or why it is stale
+   */
+  async hold(live: LiveQuery, sources: readonly TopicSource[]): Promise<readonly Topic[]> {
+    const held = sources.map((source) => this.#hold(live, source));
+    if (held.every((one) => one instanceof Topic)) return held;
+    const topics: Topic[] = [];
+    let refusal: PromiseRejectedResult | undefined;
+    for (const one of await Promise.allSettled(held)) {
+      if (one.status === "fulfilled") topics.push(one.value);
+      else refusal ??= one;
     }
-    entry.holders++;
+    if (!refusal) return topics;
+    for (const topic of topics) this.release(topic);
+    throw refusal.reason;
+  }
+
+  #hold(live: LiveQuery, source: TopicSource): Topic | Promise<Topic> {
+    const known = this.#entries.get(source.name);
+    if (known) {
+      known.holders++;
+      return known.topic.isLive ? known.topic : this.#whenLive(known);
+    }
+    const topic = new Topic(source.name, live, source.open(), this.#context, this.#nextFirstId);
+    const entry = { topic, opened: topic.open(), holders: 1 };
+    this.#entries.set(source.name, entry);
+    return this.#whenLive(entry);
+  }
+
+  async #whenLive({ topic, opened }: Entry): Promise<Topic> {
     try {
-      await entry.opened;
-      const { trouble } = entry.topic;
-      if (trouble) throw trouble;
-      return entry.topic;
+      await opened;
+      if (topic.trouble) throw topic.trouble;
+      return topic;
     } catch (error) {
-      this.release(entry.topic);
+      this.release(topic);
       throw error;
     }
   }
