@@ -1,7 +1,8 @@
 import type { Query } from "../operations/operation.ts";
-import type { Asker, Asking } from "../operations/reading.ts";
+import type { Asker } from "../operations/reading.ts";
 import { CacheError, errorCodes } from "../protocol/errors.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
+import { type Common, Evidence, Question } from "./question.ts";
 
 /** A response without its request id, as bytes: what is the same for everybody who asks the same. */
 export type Answer = Buffer;
@@ -17,54 +18,6 @@ export function failure({ code, message, details }: CacheError): Answer {
   return Buffer.from(
     `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`,
   );
-}
-
-/** What questions may use, whoever asks. */
-export type Common = Omit<Asking, "connection">;
-
-/** What one question is answered from. An answer may be kept if it rests on nothing but what Redis tells the end of. */
-class Evidence implements Asking {
-  readonly cache: LeasedCache;
-  readonly #common: Common;
-  readonly #asker: Asker;
-  /** Whether it depends on the clock, the gateway, or on who asks. */
-  isPassing = false;
-
-  constructor(common: Common, asker: Asker, cache: LeasedCache) {
-    this.#common = common;
-    this.#asker = asker;
-    this.cache = cache;
-  }
-
-  /** Whether everything that was read is still so, for all that Redis has told. */
-  get holds(): boolean {
-    return !this.isPassing && this.cache.holds;
-  }
-
-  get accounts() {
-    return this.#common.accounts;
-  }
-
-  get staleAfter() {
-    return this.#common.staleAfter;
-  }
-
-  get server() {
-    this.isPassing = true;
-    return this.#common.server;
-  }
-
-  get connection() {
-    this.isPassing = true;
-    return this.#asker;
-  }
-
-  readonly now = () => {
-    this.isPassing = true;
-    return this.#common.now();
-  };
-
-  readonly corrupt = (error: CacheError) => this.#common.corrupt(error);
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -108,14 +61,16 @@ export class Answers {
 
   /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
   to(name: string, query: Query, params: Params, asker: Asker): Answer | Promise<Answer> {
-    if (this.#maxBytes === 0 || this.#passing.has(query)) return this.#readAlone(query, params, asker);
+    if (this.#maxBytes === 0 || this.#passing.has(query)) return read(query, params, new Question(this.#common, asker));
     const key = keyOf(name, query, params);
     const kept = this.#kept.get(key);
     if (!kept?.evidence.holds) return this.#ask(key, query, params, asker);
     const { answer, evidence } = kept;
     if (answer instanceof Promise)
       // Where it turns out to depend on who asks, everybody asks for himself.
-      return answer.then((shared) => (evidence.isPassing ? this.#readAlone(query, params, asker) : shared));
+      return answer.then((shared) =>
+        evidence.isPassing ? read(query, params, new Question(this.#common, asker)) : shared,
+      );
     this.#touch(key, kept);
     return answer;
   }
@@ -127,23 +82,18 @@ export class Answers {
     return answer;
   }
 
-  async #readAlone(query: Query, params: Params, connection: Asker): Promise<Answer> {
-    return (await read(query, params, { ...this.#common, connection })).answer;
-  }
-
   async #read(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
-    let isFinal = false;
+    let isKept = false;
     try {
-      const outcome = await read(query, params, evidence);
-      const { answer } = outcome;
+      const answer = await read(query, params, evidence);
       const bytes = bytesPerEntry + key.length + answer.length;
-      isFinal = outcome.isFinal && evidence.holds && bytes <= this.#maxBytes;
-      if (isFinal) this.#keep(key, { evidence, answer, bytes });
+      isKept = evidence.holds && bytes <= this.#maxBytes;
+      if (isKept) this.#keep(key, { evidence, answer, bytes });
       return answer;
     } finally {
       if (evidence.isPassing) this.#passing.add(query);
       const waiting = this.#kept.get(key);
-      if (!isFinal && waiting?.evidence === evidence) this.#drop(key, waiting);
+      if (!isKept && waiting?.evidence === evidence) this.#drop(key, waiting);
     }
   }
 
@@ -173,13 +123,13 @@ export class Answers {
   }
 }
 
-/** Reads. An error that may pass is an answer, but not a final one. */
-async function read(query: Query, params: Params, asking: Asking): Promise<{ answer: Answer; isFinal: boolean }> {
+async function read(query: Query, params: Params, question: Question): Promise<Answer> {
   try {
-    return { answer: success(await query.read(asking, params)), isFinal: true };
+    return success(await query.read(question, params));
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
-    return { answer: failure(error), isFinal: !error.retryable };
+    if (error.retryable) question.isRefused = true;
+    return failure(error);
   }
 }
 
