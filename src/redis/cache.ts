@@ -57,7 +57,7 @@ export class RedisCache implements Cache {
     return (await this.#reads.ask("MGET", ...keys)) as (string | null)[];
   }
 
-  async hget(key: string, field: string): Promise<string | null> {
+  hget(key: string, field: string): Promise<string | null> {
     let asked = this.#asked.get(key);
     if (!asked) {
       const fields = new Set<string>();
@@ -67,7 +67,7 @@ export class RedisCache implements Cache {
       this.#asked.set(key, asked);
     }
     asked.fields.add(field);
-    return (await asked.texts).get(field) ?? null;
+    return asked.texts.then((texts) => texts.get(field) ?? null);
   }
 
   async #fields(key: string, fields: ReadonlySet<string>): Promise<Map<string, string | null>> {

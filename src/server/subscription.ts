@@ -1,4 +1,5 @@
-import type { Batch, News, Subscriber, Topic, Update } from "./topic.ts";
+import type { Batch, News, Subscriber, Update } from "./audience.ts";
+import type { Topic } from "./topic.ts";
 
 /** Where the frames of a subscription go. */
 export interface Sink {

@@ -5,42 +5,8 @@ import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
 import { doubtMs } from "../redis/doubt.ts";
 import type { Redis } from "../redis/redis.ts";
-import { EndOfTurn } from "./end-of-turn.ts";
+import { Audience, type Batch, type Subscriber, together, Update } from "./audience.ts";
 import { textFrame } from "./outbox.ts";
-
-/** One update on its way: its frame is made once, whoever gets it. */
-export interface Update {
-  /** Which item it concerns; a later update of the same item makes it superfluous. */
-  readonly id: string;
-  readonly updateId: number;
-  readonly frame: Buffer;
-  /** The same update for a subscriber that was spared some before it. */
-  frameAfter(skipped: number): Buffer;
-}
-
-/** Several updates that leave together, as one chunk of bytes. */
-export interface Batch {
-  readonly chunk: Buffer;
-  readonly size: number;
-  /** The id of the last of them. */
-  readonly lastId: number;
-}
-
-/** The updates of one turn. */
-export interface News extends Batch {
-  readonly updates: readonly Update[];
-}
-
-/** Whoever follows a topic. */
-export interface Subscriber {
-  /** Its place among the subscribers; kept by the topic, -1 while it is not one of them. */
-  place: number;
-  /** The whole picture, which replaces what was known, and the status that closes it. */
-  begin(welcome: Batch): void;
-  deliver(news: News): void;
-  /** A stream_status. */
-  tell(frame: Buffer): void;
-}
 
 /** How topics keep their pictures true. */
 export interface TopicSettings {
@@ -67,10 +33,6 @@ const burstMs = 5;
 const longestRestMs = 5_000;
 const maxRetryMs = 30_000;
 
-const due = new EndOfTurn<Topic>();
-
-const together = (frames: readonly Buffer[]) => (frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
-
 /** The members of an update that its data brings, as text without the braces. */
 function body(data: object): string {
   const own = reservedMembers.some((name) => Object.hasOwn(data, name))
@@ -92,11 +54,10 @@ export class Topic {
   readonly #feed: Feed;
   readonly #context: TopicContext;
   readonly #head: string;
-  readonly #subscribers: Subscriber[] = [];
+  readonly #audience = new Audience();
   readonly #picture = new Map<string, string>();
   // What newcomers get first, as long as nothing has happened since.
   #welcome: Batch | undefined;
-  #news: Update[] = [];
   #updateId: number;
   #status: StreamStatus;
   #trouble: CacheError | undefined;
@@ -162,30 +123,15 @@ export class Topic {
 
   /** Gives a newcomer the picture, and from now on every update. Joining again gives the picture again. */
   join(subscriber: Subscriber): void {
-    this.flush();
-    if (subscriber.place < 0) subscriber.place = this.#subscribers.push(subscriber) - 1;
+    // What is due is part of the picture already.
+    this.#audience.flush();
+    this.#audience.add(subscriber);
     subscriber.begin(this.#welcome ?? this.#makeWelcome());
   }
 
   /** Sends a subscriber nothing more. */
   leave(subscriber: Subscriber): void {
-    const { place } = subscriber;
-    const last = this.#subscribers.pop();
-    if (last && last !== subscriber) {
-      this.#subscribers[place] = last;
-      last.place = place;
-    }
-    subscriber.place = -1;
-  }
-
-  /** Sends the updates of this turn to all subscribers, as one chunk. */
-  flush(): void {
-    const updates = this.#news;
-    if (updates.length === 0) return;
-    this.#news = [];
-    const chunk = together(updates.map(({ frame }) => frame));
-    const news = { updates, chunk, size: updates.length, lastId: this.#updateId };
-    for (const subscriber of this.#subscribers) subscriber.deliver(news);
+    this.#audience.delete(subscriber);
   }
 
   /** A watched key was written; without a key, anything may have been. */
@@ -222,9 +168,7 @@ export class Topic {
   #tell(status: StreamStatus): void {
     this.#status = status;
     this.#welcome = undefined;
-    this.flush();
-    const frame = textFrame(JSON.stringify(status));
-    for (const subscriber of this.#subscribers) subscriber.tell(frame);
+    this.#audience.tell(textFrame(JSON.stringify(status)));
   }
 
   #goStale(error: CacheError): void {
@@ -332,14 +276,8 @@ export class Topic {
       } else continue;
       this.#welcome = undefined;
       const updateId = ++this.#updateId;
-      if (this.#subscribers.length > 0) this.#send(id, updateId, `${this.#head}${members}`);
+      if (this.#audience.size > 0) this.#audience.send(new Update(id, updateId, `${this.#head}${members}`));
     }
-  }
-
-  #send(id: string, updateId: number, text: string): void {
-    const frameAfter = (skipped: number) => textFrame(`${text}"skipped":${skipped},"update_id":${updateId}}`);
-    if (this.#news.length === 0) due.add(this);
-    this.#news.push({ id, updateId, frame: textFrame(`${text}"update_id":${updateId}}`), frameAfter });
   }
 
   #makeWelcome(): Batch {
@@ -351,7 +289,7 @@ export class Topic {
     const status = { ...(this.#trouble ? this.#status : this.#liveStatus()), update_id: lastId };
     const welcome = { chunk: together([...frames, textFrame(JSON.stringify(status))]), size: frames.length, lastId };
     // Whom one follows, others may follow soon; what has one follower only is not worth the memory.
-    if (this.#subscribers.length > 1) this.#welcome = welcome;
+    if (this.#audience.size > 1) this.#welcome = welcome;
     return welcome;
   }
 
