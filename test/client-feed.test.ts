@@ -429,9 +429,60 @@ test("what was left out before the first update of a topic is counted from its p
   const change = (of: string, update_id: number) =>
     feed.take({ type: "order_update", topic: of, name: "a", update_id }, 0);
   change("one", 5);
-  for (const id of [5, 6, 7]) change("other", id);
   expect((await first).value).toEqual({ type: "order_update", topic: "one", name: "a", update_id: 5 });
+  for (const id of [5, 6, 7]) change("other", id);
   expect((await feed.next()).value).toMatchObject({ topic: "other", update_id: 7, skipped: 2 });
+  await feed.return();
+});
+
+test("who keeps up sees every change of a turn, also of what came and went in it; who does not sees where it led", async () => {
+  const { feed, taken, live, change, turn } = feedOf();
+  const remove = (name: string, update_id: number) =>
+    feed.take({ type: "order_update", topic, name, removed: true, update_id }, 0);
+  feed.opened([topic]);
+  live(topic, 0, 0);
+  await turn();
+  change("a", 1, 1);
+  change("a", 2, 2);
+  change("b", 1, 3);
+  remove("b", 4);
+  remove("c", 5);
+  change("a", 3, 6);
+  await turn();
+  expect(taken).toEqual(["a 1", "a 2", "b 1", "b removed", "a 3"]);
+  await feed.return();
+
+  const request = { operation: "stream_orders", params: {}, identity: ["name"] };
+  const slow = new StreamFeed(request, { opens: () => {}, leaves: () => {} }, { bufferSize: 10, site: new Error() });
+  const first = slow.next();
+  slow.opened([topic]);
+  slow.tell({ type: "stream_status", topic, state: "live", epoch: "e", count: 0, update_id: 0 });
+  const tell = (name: string, update_id: number, rest = {}) =>
+    slow.take({ type: "order_update", topic, name, update_id, ...rest }, 0);
+  tell("a", 1);
+  tell("a", 2);
+  tell("b", 3);
+  await first;
+  tell("b", 4, { removed: true });
+  tell("a", 5);
+  expect((await slow.next()).value).toMatchObject({ name: "a", update_id: 5, skipped: 3 });
+  await slow.return();
+});
+
+test("items with the same last name are told apart by the others, however many names there are", async () => {
+  const request = { operation: "stream_orders", params: {}, identity: ["exchange", "id"] };
+  const feed = new StreamFeed(request, { opens: () => {}, leaves: () => {} }, { bufferSize: 10, site: new Error() });
+  feed.opened([topic]);
+  feed.tell({ type: "stream_status", topic, state: "live", epoch: "e", count: 0, update_id: 0 });
+  const change = (exchange: string, id: number, update_id: number) =>
+    feed.take({ type: "order_update", topic, exchange, id, update_id }, 0);
+  for (const [at, exchange] of ["x", "y", "x", "y"].entries()) change(exchange, 7, at + 1);
+  for (let id = 8; id < 12_000; id++) change("x", id, id - 3);
+  change("x", 8, 11_997);
+  const ids = [];
+  for (let count = 0; count < 11_994; count++) ids.push((await feed.next()).value?.["id"]);
+  expect(ids.slice(0, 4)).toEqual([7, 7, 9, 10]);
+  expect(ids.slice(-2)).toEqual([11_999, 8]);
   await feed.return();
 });
 

@@ -1,8 +1,9 @@
 import { getEventListeners } from "node:events";
-import { afterAll, beforeEach, expect, test } from "vitest";
-import { CacheError } from "../src/client/index.ts";
+import { afterAll, beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import { CacheError, fullonCacheApi } from "../src/client/index.ts";
 import type { CacheClient } from "../src/client/websocket-client.ts";
 import { startGateway } from "./kit/gateway.ts";
+import { startPeer } from "./kit/peer.ts";
 import { checkIds, Reader, take } from "./kit/reader.ts";
 import { appendBars, pushTrades, saveOrder, setPositions, setTicker } from "./kit/streams.ts";
 import { until } from "./kit/until.ts";
@@ -276,6 +277,43 @@ test("who reads slowly gets the latest of every item, and is told how many were 
   expect(b).toMatchObject({ symbol: "B", price: 4, update_id: id + 6 });
   expect(b).not.toHaveProperty("skipped");
   await client.close();
+});
+
+test("who keeps up is given every update, also of many that come at once; who does not is told how many were left out", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const total = 20_000;
+  const topic = "ticker:binance:BTC/USDT";
+  const update = (n: number) => ({
+    type: "ticker_update",
+    topic,
+    exchange: "binance",
+    symbol: "BTC/USDT",
+    update_id: n,
+  });
+  await using peer = await startPeer((socket) => {
+    socket.on("message", (data) => {
+      const { request_id } = JSON.parse(String(data));
+      const send = (frame: object) => socket.send(JSON.stringify(frame));
+      send({ request_id, success: true, result: { stream: "s1", topics: [topic], epoch: "e" } });
+      send({ type: "stream_status", topic, state: "live", epoch: "e", count: 0, update_id: 0 });
+      for (let n = 1; n <= total; n++) send(update(n));
+    });
+  });
+  const read = async (work: () => unknown) => {
+    await using client = await fullonCacheApi(peer.url);
+    let [seen, last] = [0, 0];
+    for await (const { update_id, skipped = 0 } of client.streamTickers("binance", ["BTC/USDT"])) {
+      expect(update_id).toBe(last + 1 + skipped);
+      last = update_id;
+      seen++;
+      if (last === total) break;
+      await work();
+    }
+    return seen;
+  };
+  expect(await read(() => {})).toBe(total);
+  expect(await read(() => new Promise((resolve) => setImmediate(resolve)))).toBeLessThan(total);
 });
 
 test("what came and went while nobody looked is not told, but counted", async () => {

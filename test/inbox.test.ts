@@ -1,5 +1,7 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Inbox } from "../src/client/inbox.ts";
 
 const over = { done: true, value: undefined };
@@ -53,13 +55,127 @@ test("what is made of a value when it is taken is what its taker gets, waiting o
   expect(await drain(inbox)).toEqual([22]);
 });
 
-test("what waits can be thrown away, by its key or by what it is", async () => {
+test("what waits can be thrown away by what it is, whoever was too slow for it", async () => {
   const inbox = new Inbox<number>(10);
   for (const value of [1, 2, 3, 4]) inbox.put(value, `key ${value}`);
-  inbox.delete("key 1");
-  inbox.delete("no such key");
   inbox.discard((value) => value % 2 === 0);
-  expect(await drain(inbox)).toEqual([3]);
+  expect(await drain(inbox)).toEqual([1, 3]);
+
+  const waiting = inbox.next();
+  for (const value of [5, 6, 7, 8]) inbox.put(value, "key");
+  inbox.discard((value) => value % 2 === 0);
+  expect([(await waiting).value, ...(await drain(inbox))]).toEqual([5, 7]);
+});
+
+/** Reads as `for await` does, and does what it is told with each value. */
+async function read<Value>(inbox: Inbox<Value>, work: (value: Value) => unknown): Promise<void> {
+  for (;;) {
+    const { done, value } = await inbox.next();
+    if (done) return;
+    const doing = work(value);
+    if (doing instanceof Promise) await doing;
+  }
+}
+
+const turnOfTheLoop = () => new Promise((resolve) => setImmediate(resolve));
+
+test("who keeps up is given every value of every turn, however many of them have the same key", async () => {
+  const inbox = new Inbox<number>(1);
+  const taken: number[] = [];
+  const reading = read(inbox, (value) => taken.push(value));
+  for (let turn = 0; turn < 10; turn++) {
+    await turnOfTheLoop();
+    for (let n = 0; n < 5_000; n++) inbox.put(turn * 5_000 + n, "key");
+  }
+  await turnOfTheLoop();
+  inbox.end();
+  await reading;
+  expect(taken).toEqual(Array.from({ length: 50_000 }, (_, n) => n));
+});
+
+test("who was busy when values came is given the latest of each key, and no more than these wait", async () => {
+  const inbox = new Inbox<number>(1);
+  const taken: number[] = [];
+  let go = () => {};
+  const reading = read(inbox, (value) => {
+    taken.push(value);
+    return new Promise<void>((resolve) => {
+      go = resolve;
+    });
+  });
+  for (let turn = 0; turn < 10; turn++) {
+    await turnOfTheLoop();
+    for (let n = 0; n < 1_000; n++) inbox.put(turn * 1_000 + n, `key ${n % 3}`);
+    // Of the first turn nobody knows yet whether there is time for all of it.
+    expect(inbox.size).toBe(turn === 0 ? 999 : 3);
+  }
+  inbox.end();
+  while (taken.length < 4) {
+    go();
+    await turnOfTheLoop();
+  }
+  go();
+  await reading;
+  expect(taken).toEqual([0, 9_997, 9_998, 9_999]);
+});
+
+test("who takes too long over the values of one turn is given the latest of each key of the rest", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const inbox = new Inbox<number>(1);
+  const taken: number[] = [];
+  const reading = read(inbox, (value) => {
+    taken.push(value);
+    vi.setSystemTime(Date.now() + 30);
+  });
+  await turnOfTheLoop();
+  for (let n = 0; n < 100; n++) inbox.put(n, `key ${n % 2}`);
+  await turnOfTheLoop();
+  inbox.end();
+  await reading;
+  expect(taken).toEqual([0, 1, 2, 3, 98, 99]);
+});
+
+test("what its taker has no use for in the moment in which it would be taken is passed over", async () => {
+  const taken: number[] = [];
+  const give = (value: number) => {
+    taken.push(value);
+    return value;
+  };
+  // Of no use is what is no more than the last one.
+  const inbox = new Inbox<number>(10, give, (value) => value > (taken.at(-1) ?? 0));
+  const waiting = inbox.next();
+  inbox.put(0, "zero");
+  inbox.put(5, "five");
+  for (const value of [4, 6, 6, 7]) inbox.put(value, "some");
+  expect([(await waiting).value, ...(await drain(inbox))]).toEqual([5, 6, 7]);
+  for (const value of [8, 9]) inbox.put(value, `key ${value}`);
+  inbox.put(3, "key 8");
+  inbox.put(10, "key 9");
+  expect(await drain(inbox)).toEqual([10]);
+
+  for (const value of [12, 11, 13]) inbox.put(value, `key ${value}`);
+  expect([(await inbox.next()).value, (await inbox.next()).value]).toEqual([12, 13]);
+  expect(inbox.isAwaited).toBe(false);
+});
+
+test("a long queue that never runs empty keeps nothing of what was taken", async () => {
+  const inbox = new Inbox<{ n: number }>(10_000);
+  for (let n = 0; n < 10_000; n++) inbox.put({ n });
+  const taken: WeakRef<object>[] = [];
+  for (let n = 10_000; n < 30_000; n++) {
+    const { value } = await inbox.next();
+    expect(value?.n).toBe(n - 10_000);
+    if (value) taken.push(new WeakRef(value));
+    inbox.put({ n });
+  }
+  expect(inbox.size).toBe(10_000);
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  await vi.waitFor(() => {
+    collectGarbage();
+    expect(taken.filter((value) => value.deref()).length).toBeLessThan(10);
+  });
 });
 
 test("after the end what waits can still be taken, and nothing more comes in", async () => {

@@ -117,6 +117,32 @@ test("return() from outside ends every next() that waits", async () => {
   expect(await Promise.all(waiting)).toEqual(Array(2).fill({ done: true, value: undefined }));
 });
 
+test("those who wait are served one after the other, also by a single source", async () => {
+  const source = new Source();
+  const merged = merge({ source });
+  const waiting = [merged.next(), merged.next(), merged.next()];
+  for (const value of [1, 2, 3]) source.put(value);
+  expect((await Promise.all(waiting)).map(({ value }) => value?.[1])).toEqual([1, 2, 3]);
+  expect(source.asked).toBe(3);
+  await merged.return?.();
+});
+
+test("what came before an error is given away first; how the others end does not hide it", async () => {
+  const [good, bad] = [new Source(1), new Source()];
+  const stubborn = { next: () => new Promise<never>(() => {}), return: () => Promise.reject(new Error("hidden")) };
+  const idle = {
+    next: async () => ({ done: false as const, value: 2 }),
+    return: () => Promise.reject(new Error("no")),
+  };
+  const merged = merge({ good, idle, stubborn, bad });
+  expect((await merged.next()).value).toEqual(["good", 1]);
+  bad.end({ error: new Error("broken") });
+  expect((await merged.next()).value).toEqual(["idle", 2]);
+  await expect(merged.next()).rejects.toThrow("broken");
+  expect(await merged.next()).toEqual({ done: true, value: undefined });
+  expect(good.returned).toBe(1);
+});
+
 test("a generator that waits for something does not hold up the end", async () => {
   let isCleanedUp = false;
   let go = () => {};

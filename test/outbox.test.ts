@@ -125,7 +125,11 @@ test("what the socket has not taken is told, and its end is announced", async ()
 test("sockets that are due the same chunks get the same bytes, others get their own", async () => {
   const ends = await Promise.all([pair(), pair(), pair()]);
   const [a, b, c] = ["a", "b", "c"].map(textFrame) as [Buffer, Buffer, Buffer];
-  const shares: Buffer[][] = [[a, b], [a, b], [a, c]];
+  const shares: Buffer[][] = [
+    [a, b],
+    [a, b],
+    [a, c],
+  ];
   for (const [at, share] of shares.entries()) for (const chunk of share) ends[at]?.outbox.add(chunk);
   const texts = () => ends.map(({ messages }) => messages.join(""));
   await expect.poll(texts).toEqual(["ab", "ab", "ac"]);

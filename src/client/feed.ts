@@ -57,7 +57,7 @@ export class StreamFeed {
   readonly #host: StreamHost;
   readonly #site: Error;
   readonly #signal: AbortSignal | undefined;
-  readonly #inbox: Inbox<Arrival>;
+  readonly #inbox: Inbox<Arrival, AnyUpdate>;
   readonly #pace: Pace<Arrival>;
   readonly #positions = new Map<string, Position>();
   /** The topics that are not live. */
@@ -76,7 +76,8 @@ export class StreamFeed {
     this.#signal = signal;
     this.#inbox = new Inbox(
       bufferSize,
-      (arrival) => this.#positions.get(arrival.update.topic)?.handOut(arrival) ?? arrival,
+      (arrival) => arrival.position.handOut(arrival),
+      (arrival) => arrival.position.isWanted(arrival),
     );
     this.#pace = new Pace(this.intervalMs, (arrival, key) => this.#inbox.put(arrival, key));
   }
@@ -92,10 +93,9 @@ export class StreamFeed {
   }
 
   /** The next update. Asks the gateway only when somebody waits for the first time. */
-  async next(): Promise<IteratorResult<AnyUpdate, undefined>> {
+  next(): Promise<IteratorResult<AnyUpdate, undefined>> {
     if (!this.#begun && !this.ended) this.#begin();
-    const { done, value } = await this.#inbox.next();
-    return done ? { done, value: undefined } : { done: false, value: value.update };
+    return this.#inbox.next();
   }
 
   /** Nobody wants it any more. */
@@ -118,7 +118,7 @@ export class StreamFeed {
     const { identity, retain } = this.request;
     for (const topic of topics) {
       this.#waiting.set(topic, { state: "opening" });
-      if (!this.#positions.has(topic)) this.#positions.set(topic, new Position(topic, identity ?? [], retain));
+      if (!this.#positions.has(topic)) this.#positions.set(topic, new Position(topic, identity, retain));
     }
     this.#settle();
   }
@@ -144,25 +144,20 @@ export class StreamFeed {
   take(update: AnyUpdate, fastestMs: number): void {
     const position = this.#positions.get(update.topic);
     if (!position || this.#asking) return;
-    const key = this.#keyOf(update);
     if (update.snapshot) {
       // The snapshot of another stream of the same topic: this one knows all of it.
       if (position.isAt(update.epoch, update.update_id)) return;
       if (!position.isIncoming) this.#discard(update.topic);
-      this.#inbox.put(position.show(update, key), key);
+      this.#put(position.show(update));
       return;
     }
     const verdict = position.follow(update);
     if (verdict === "gap") this.lost();
     if (verdict !== "next") return;
-    const arrival = position.arrival(update, key);
-    if (key === undefined) this.#inbox.put(arrival);
-    else if (update.removed && !position.knows(key)) {
-      // The reader never heard of it, and need not now.
-      this.#inbox.delete(key);
-      this.#pace.delete(key);
-    } else if (this.intervalMs > fastestMs || this.#pace.size > 0) this.#pace.put(arrival, key);
-    else this.#inbox.put(arrival, key);
+    const arrival = position.arrival(update);
+    const isTooFast = this.intervalMs > fastestMs || this.#pace.size > 0;
+    if (isTooFast && arrival.key !== undefined) this.#pace.put(arrival, arrival.key);
+    else this.#put(arrival);
   }
 
   /** The state of one of its topics came. */
@@ -171,7 +166,7 @@ export class StreamFeed {
     if (!position || this.#asking) return;
     if (id !== undefined && !position.isAt(epoch, id)) {
       if (!position.isIncoming) this.#discard(topic);
-      for (const arrival of position.complete(epoch, id, count)) this.#inbox.put(arrival, arrival.key);
+      for (const arrival of position.complete(epoch, id, count)) this.#put(arrival);
     }
     if (!position.isWhole) {
       this.lost();
@@ -208,14 +203,12 @@ export class StreamFeed {
   /** A topic is no longer one of its topics, so its items are gone. */
   #drop(topic: string, position: Position): void {
     this.#discard(topic);
-    for (const arrival of position.vanish()) this.#inbox.put(arrival, arrival.key);
+    for (const arrival of position.vanish()) this.#put(arrival);
     this.#positions.delete(topic);
   }
 
-  /** What identifies an item; nothing where updates are events. */
-  #keyOf(update: AnyUpdate): string | undefined {
-    const { identity } = this.request;
-    return identity === null ? undefined : JSON.stringify([update.topic, ...identity.map((name) => update[name])]);
+  #put(arrival: Arrival): void {
+    this.#inbox.put(arrival, arrival.key);
   }
 
   /** It is live when all of its topics are. */

@@ -1,3 +1,5 @@
+import { Inbox } from "./inbox.ts";
+
 /** What {@link merge} takes: sources by name. */
 export type Sources = Readonly<Record<string, AsyncIterator<unknown, unknown>>>;
 
@@ -18,55 +20,35 @@ export function merge<S extends Sources>(sources: S): AsyncIterableIterator<Merg
   return new Merge(sources);
 }
 
-type Arrival = { readonly name: string } & (
-  | { readonly result: IteratorResult<unknown, unknown> }
-  | { readonly error: unknown }
-);
-
 class Merge<S extends Sources> implements AsyncIterableIterator<Merged<S>, undefined>, AsyncDisposable {
   readonly #sources: Map<string, AsyncIterator<unknown, unknown>>;
-  readonly #arrived: Arrival[] = [];
+  /** The sources whose last value was taken. */
+  #idle: string[];
+  /** The sources whose next value is on its way. */
   readonly #asked = new Set<string>();
-  readonly #takers: (() => void)[] = [];
+  readonly #inbox = new Inbox<{ readonly name: string; readonly value: unknown }, Merged<S>>(
+    Number.POSITIVE_INFINITY,
+    ({ name, value }) => {
+      this.#idle.push(name);
+      return [name, value] as Merged<S>;
+    },
+  );
 
   constructor(sources: S) {
     this.#sources = new Map(Object.entries(sources));
+    this.#idle = [...this.#sources.keys()];
+    if (this.#sources.size === 0) this.#inbox.end();
   }
 
-  async next(): Promise<IteratorResult<Merged<S>, undefined>> {
-    for (;;) {
-      for (const [name, source] of this.#sources) this.#ask(name, source);
-      const arrival = this.#arrived.shift();
-      if (!arrival) {
-        if (this.#sources.size === 0) return { done: true, value: undefined };
-        await new Promise<void>((resolve) => this.#takers.push(resolve));
-        continue;
-      }
-      const { name } = arrival;
-      this.#asked.delete(name);
-      if ("error" in arrival) {
-        this.#sources.delete(name);
-        await this.return();
-        throw arrival.error;
-      }
-      if (!arrival.result.done) return { done: false, value: [name, arrival.result.value] as Merged<S> };
-      this.#sources.delete(name);
-    }
+  next(): Promise<IteratorResult<Merged<S>, undefined>> {
+    this.#ask();
+    return this.#inbox.next();
   }
 
   async return(): Promise<IteratorResult<Merged<S>, undefined>> {
-    const idle = new Set(this.#arrived.map(({ name }) => name));
-    const ending = [...this.#sources].map(([name, source]) => {
-      const ended = source.return?.();
-      // A generator that waits for something ends when that has come, which may be never.
-      if (idle.has(name) || !this.#asked.has(name)) return ended;
-      ended?.catch(() => {});
-      return undefined;
-    });
-    this.#sources.clear();
-    this.#arrived.length = 0;
-    this.#wake();
-    await Promise.all(ending);
+    const ending = this.#endAll();
+    void this.#inbox.return();
+    await ending;
     return { done: true, value: undefined };
   }
 
@@ -78,23 +60,50 @@ class Merge<S extends Sources> implements AsyncIterableIterator<Merged<S>, undef
     await this.return();
   }
 
-  #ask(name: string, source: AsyncIterator<unknown, unknown>): void {
-    if (this.#asked.has(name)) return;
-    this.#asked.add(name);
-    source.next().then(
-      (result) => this.#arrive({ name, result }),
-      (error: unknown) => this.#arrive({ name, error }),
-    );
+  #ask(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const name of idle) {
+      this.#asked.add(name);
+      this.#sources
+        .get(name)
+        ?.next()
+        .then(
+          (result) => this.#arrived(name, result),
+          (error: unknown) => this.#failed(name, error),
+        );
+    }
   }
 
-  #arrive(arrival: Arrival): void {
-    // After return() nobody wants it.
-    if (!this.#sources.has(arrival.name)) return;
-    this.#arrived.push(arrival);
-    this.#wake();
+  #arrived(name: string, { done, value }: IteratorResult<unknown, unknown>): void {
+    this.#asked.delete(name);
+    // After the end nobody wants it.
+    if (!this.#sources.has(name)) return;
+    if (!done) {
+      this.#inbox.put({ name, value });
+      if (this.#inbox.isAwaited) this.#ask();
+      return;
+    }
+    this.#sources.delete(name);
+    if (this.#sources.size === 0) this.#inbox.end();
   }
 
-  #wake(): void {
-    for (const taker of this.#takers.splice(0)) taker();
+  #failed(name: string, error: unknown): void {
+    if (!this.#sources.delete(name)) return;
+    const fail = () => this.#inbox.end({ error });
+    this.#endAll().then(fail, fail);
+  }
+
+  /** Ends what has not ended yet. */
+  async #endAll(): Promise<void> {
+    const ending = [...this.#sources].map(([name, source]) => {
+      const ended = source.return?.();
+      if (!this.#asked.has(name)) return ended;
+      // A generator that waits for something ends when that has come, which may be never.
+      ended?.catch(() => {});
+      return undefined;
+    });
+    this.#sources.clear();
+    await Promise.all(ending);
   }
 }

@@ -27,11 +27,6 @@ export class Pace<Value> {
     this.#held.set(key, value);
   }
 
-  /** Throws away what is held under a key. */
-  delete(key: string): void {
-    this.#held.delete(key);
-  }
-
   /** Throws away what is held and fits. */
   discard(fits: (value: Value) => boolean): void {
     for (const [key, value] of this.#held) if (fits(value)) this.#held.delete(key);

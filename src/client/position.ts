@@ -1,10 +1,12 @@
 import type { Update } from "../protocol/frames.ts";
+import { Keys } from "./keys.ts";
 
 /** An update of which only the envelope is known. */
 export type AnyUpdate = Update<Record<string, unknown>, string>;
 
 /** An update on its way to the reader: with the counting its id belongs to, and what identifies its item. */
 export interface Arrival {
+  readonly position: Position;
   readonly update: AnyUpdate;
   readonly epoch: string | undefined;
   /** Undefined where every update is an event of its own. */
@@ -15,6 +17,8 @@ export interface Arrival {
 export class Position {
   readonly #topic: string;
   readonly #identity: readonly string[];
+  /** What identifies its items; nothing does where updates are events. */
+  readonly #keys: Keys | undefined;
   readonly #retain: number;
   /** The items that the reader was given, by key. */
   readonly #known = new Map<string, AnyUpdate>();
@@ -23,12 +27,14 @@ export class Position {
   #isWhole = false;
   /** The snapshot that is coming in: how many frames of it came, and which items they name. */
   #incoming: { frames: number; readonly keys: Set<string> } | undefined;
-  /** What the reader took last. */
-  #taken: { readonly id: number; readonly epoch: string | undefined } | undefined;
+  /** The id that the reader took last, and the counting it belongs to. */
+  #takenId: number | undefined;
+  #takenEpoch: string | undefined;
 
-  constructor(topic: string, identity: readonly string[], retain = Number.POSITIVE_INFINITY) {
+  constructor(topic: string, identity: readonly string[] | null, retain = Number.POSITIVE_INFINITY) {
     this.#topic = topic;
-    this.#identity = identity;
+    this.#identity = identity ?? [];
+    this.#keys = identity ? new Keys(topic, identity) : undefined;
     this.#retain = retain;
   }
 
@@ -47,9 +53,9 @@ export class Position {
     return this.#isWhole && this.#epoch === epoch && this.#lastId === id;
   }
 
-  /** Whether the reader was given an item. */
-  knows(key: string): boolean {
-    return this.#known.has(key);
+  /** Whether to tell the reader: of the end of what it never heard of, it need not hear either. */
+  isWanted({ update, key }: Arrival): boolean {
+    return !update.removed || key === undefined || this.#known.has(key);
   }
 
   /** The picture may be wrong: only a snapshot tells. */
@@ -59,12 +65,13 @@ export class Position {
   }
 
   /** A frame of a snapshot came. */
-  show(update: AnyUpdate, key: string | undefined): Arrival {
+  show(update: AnyUpdate): Arrival {
+    const key = this.#keys?.of(update);
     this.#isWhole = false;
     this.#incoming ??= { frames: 0, keys: new Set() };
     this.#incoming.frames++;
     if (key !== undefined) this.#incoming.keys.add(key);
-    return { update, epoch: update.epoch, key };
+    return { position: this, update, epoch: update.epoch, key };
   }
 
   /** The topic is none of the stream's any more: gives what tells the reader that its items are gone. */
@@ -80,7 +87,10 @@ export class Position {
     this.#isWhole = true;
     this.#epoch = epoch;
     this.#lastId = id;
-    this.#taken ??= { id, epoch };
+    if (this.#takenId === undefined) {
+      this.#takenId = id;
+      this.#takenEpoch = epoch;
+    }
     // A picture that is full may only have grown past the older ones.
     if (keys.size >= this.#retain) return [];
     return [...this.#known].filter(([key]) => !keys.has(key)).map(([key, item]) => this.#removal(key, item));
@@ -96,27 +106,26 @@ export class Position {
   }
 
   /** A change on its way to the reader. */
-  arrival(update: AnyUpdate, key: string | undefined): Arrival {
-    return { update, epoch: this.#epoch, key };
+  arrival(update: AnyUpdate): Arrival {
+    return { position: this, update, epoch: this.#epoch, key: this.#keys?.of(update) };
   }
 
   /** The reader takes an update: it is told how many were left out before it, here or on the way. */
-  handOut(arrival: Arrival): Arrival {
-    const { update, epoch, key } = arrival;
-    const taken = this.#taken;
-    this.#taken = { id: update.update_id, epoch };
+  handOut({ update, epoch, key }: Arrival): AnyUpdate {
+    const [takenId, takenEpoch] = [this.#takenId, this.#takenEpoch];
+    this.#takenId = update.update_id;
+    this.#takenEpoch = epoch;
     if (key !== undefined) this.#learn(update, key);
-    if (update.snapshot || !taken) return arrival;
+    if (update.snapshot || takenId === undefined) return update;
     // Another counting begins with an update whose snapshot was empty, or has been replaced before it was taken.
-    if (taken.epoch !== epoch) return { ...arrival, update: { ...update, ...(epoch !== undefined && { epoch }) } };
-    const skipped = update.update_id - taken.id - 1;
-    if (skipped === (update.skipped ?? 0)) return arrival;
-    return { ...arrival, update: { ...update, skipped } };
+    if (takenEpoch !== epoch) return { ...update, ...(epoch !== undefined && { epoch }) };
+    const skipped = update.update_id - takenId - 1;
+    return skipped === (update.skipped ?? 0) ? update : { ...update, skipped };
   }
 
   #learn(update: AnyUpdate, key: string): void {
     if (update.removed) this.#known.delete(key);
-    else this.#known.set(key, update);
+    else if (!this.#known.has(key)) this.#known.set(key, update);
     if (this.#known.size <= this.#retain) return;
     const [oldest = key] = this.#known.keys();
     this.#known.delete(oldest);
@@ -132,6 +141,7 @@ export class Position {
       snapshot: true,
       update_id: this.#lastId,
     } as const;
-    return { update: { ...identity, ...envelope, ...(epoch !== undefined && { epoch }) }, epoch, key };
+    const update = { ...identity, ...envelope, ...(epoch !== undefined && { epoch }) };
+    return { position: this, update, epoch, key };
   }
 }

@@ -98,10 +98,10 @@ export class Session {
       return;
     }
     if (typeof frame !== "object" || frame === null) return;
-    if ("request_id" in frame) this.#calls.answered(frame as Response);
-    else if (!("type" in frame)) return;
-    else if (frame.type === "stream_status") this.#subscriptions.tell(frame as StreamStatus);
-    else if ("update_id" in frame) {
+    const { request_id: id, type, update_id: updateId } = frame as Readonly<Record<string, unknown>>;
+    if (id !== undefined) this.#calls.answered(frame as Response);
+    else if (type === "stream_status") this.#subscriptions.tell(frame as StreamStatus);
+    else if (type !== undefined && updateId !== undefined) {
       this.#updates++;
       this.#subscriptions.take(frame as AnyUpdate);
     }

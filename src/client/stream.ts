@@ -37,8 +37,8 @@ export class Stream<Data, Key extends keyof Data = never>
   }
 
   /** The next update; waits for it. The first call asks the gateway. */
-  async next(): Promise<IteratorResult<Update<Data, Key>, undefined>> {
-    return (await this.#feed.next()) as IteratorResult<Update<Data, Key>, undefined>;
+  next(): Promise<IteratorResult<Update<Data, Key>, undefined>> {
+    return this.#feed.next() as Promise<IteratorResult<Update<Data, Key>, undefined>>;
   }
 
   /** Ends it. */

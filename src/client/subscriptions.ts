@@ -11,6 +11,13 @@ interface Subscription {
   retry?: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** Those who follow a topic on this connection. */
+interface Route {
+  readonly feeds: Set<StreamFeed>;
+  /** The shortest interval that one of them asked for. */
+  readonly fastestMs: number;
+}
+
 const firstRetryMs = 200;
 const maxRetryMs = 10_000;
 
@@ -18,7 +25,7 @@ const maxRetryMs = 10_000;
 export class Subscriptions implements StreamHost {
   readonly #calls: Calls;
   readonly #subscriptions = new Map<StreamFeed, Subscription>();
-  readonly #routes = new Map<string, Set<StreamFeed>>();
+  readonly #routes = new Map<string, Route>();
   #isConnected = false;
   #closed: CacheError | undefined;
 
@@ -78,16 +85,13 @@ export class Subscriptions implements StreamHost {
 
   /** An update came. */
   take(update: AnyUpdate): void {
-    const feeds = this.#routes.get(update.topic);
-    if (!feeds) return;
-    let fastestMs = Number.POSITIVE_INFINITY;
-    for (const { intervalMs } of feeds) fastestMs = Math.min(fastestMs, intervalMs);
-    for (const feed of feeds) feed.take(update, fastestMs);
+    const route = this.#routes.get(update.topic);
+    if (route) for (const feed of route.feeds) feed.take(update, route.fastestMs);
   }
 
   /** A stream_status came. */
   tell(status: StreamStatus): void {
-    for (const feed of [...(this.#routes.get(status.topic) ?? [])]) {
+    for (const feed of [...(this.#routes.get(status.topic)?.feeds ?? [])]) {
       // A server that drains closes the connection next, and the stream goes on with the next one.
       if (status.state !== "ended") feed.tell(status);
       else if (status.error_code !== "DRAINING") feed.end(endedBy(status));
@@ -103,10 +107,7 @@ export class Subscriptions implements StreamHost {
         if (feed.ended) return this.#unsubscribe(subscription);
         this.#unroute(feed);
         feed.opened(topics);
-        for (const topic of topics) {
-          const route = this.#routes.get(topic) ?? new Set();
-          this.#routes.set(topic, route.add(feed));
-        }
+        for (const topic of topics) this.#reroute(topic, (feeds) => feeds.add(feed));
       },
       fail: (error) => {
         if (feed.ended) return;
@@ -125,11 +126,15 @@ export class Subscriptions implements StreamHost {
   }
 
   #unroute(feed: StreamFeed): void {
-    for (const topic of feed.topics) {
-      const route = this.#routes.get(topic);
-      route?.delete(feed);
-      if (route?.size === 0) this.#routes.delete(topic);
-    }
+    for (const topic of feed.topics) this.#reroute(topic, (feeds) => feeds.delete(feed));
+  }
+
+  #reroute(topic: string, change: (feeds: Set<StreamFeed>) => void): void {
+    const feeds = this.#routes.get(topic)?.feeds ?? new Set();
+    change(feeds);
+    const fastestMs = Math.min(...[...feeds].map(({ intervalMs }) => intervalMs));
+    if (feeds.size > 0) this.#routes.set(topic, { feeds, fastestMs });
+    else this.#routes.delete(topic);
   }
 }
 

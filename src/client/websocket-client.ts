@@ -67,7 +67,15 @@ function parametersOf({ params: names }: Signature, given: readonly unknown[]) {
 
 async function webSocketClass(): Promise<WebSocketClass> {
   const known = (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  return known ?? ((await import("ws")).WebSocket as unknown as WebSocketClass);
+  if (known) return known;
+  const { WebSocket } = await import("ws");
+  // A gateway compresses nothing, and what is not UTF-8 is no JSON of its either.
+  const options = { perMessageDeflate: false, skipUTF8Validation: true };
+  return class extends WebSocket {
+    constructor(url: string) {
+      super(url, options);
+    }
+  } as unknown as WebSocketClass;
 }
 
 /**

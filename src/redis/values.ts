@@ -19,7 +19,6 @@ export class Unreadable extends Error {}
 // string: matching a long one at once may exceed what the engine can remember, and an unclosed one would be tried again
 // from each of its quotes.
 const pythonToken = /\\.|"|-?(?:NaN|Infinity)|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-const needsTranslation = /NaN|Infinity|(?<![.\d])\d{16}|\d[eE]\+?\d{3}/;
 
 function translate(token: string): string {
   const value = Number(token);
@@ -36,22 +35,64 @@ function translated(text: string): string {
   });
 }
 
-function tooDeep(text: string): boolean {
-  // Every level takes two characters.
-  if (text.length <= 2 * maxDepth) return false;
+const largeExponent = /e\+?\d{3}/iy;
+const safeDigits = 15;
+
+function isLargeExponent(text: string, at: number): boolean {
+  largeExponent.lastIndex = at;
+  return largeExponent.test(text);
+}
+
+/** Where the string ends whose opening quote is at `at`. */
+function endOfString(text: string, at: number): number {
+  let end = at + 1;
+  for (; end < text.length; end++) {
+    const code = text.charCodeAt(end);
+    if (code === 0x22) break;
+    if (code === 0x5c) end++;
+  }
+  return end;
+}
+
+/**
+ * How a text has to be read: `json` as it is; `python` translated first, since it may hold what JSON has no word for, or
+ * numbers that would lose digits; `deep` not at all. One pass, since every value of every key comes this way.
+ */
+function kindOf(text: string): "json" | "python" | "deep" {
   let depth = 0;
-  let quoted = false;
+  let digits = 0;
+  let isFraction = false;
+  let isPython = false;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
-    if (quoted) {
-      if (code === 0x5c) at++;
-      else if (code === 0x22) quoted = false;
-    } else if (code === 0x22) quoted = true;
-    else if (code === 0x5b || code === 0x7b) {
-      if (++depth > maxDepth) return true;
-    } else if (code === 0x5d || code === 0x7d) depth--;
+    if (code >= 0x30 && code <= 0x39) {
+      if (++digits > safeDigits && !isFraction) isPython = true;
+      continue;
+    }
+    digits = 0;
+    isFraction = code === 0x2e;
+    switch (code) {
+      case 0x22: // "
+        at = endOfString(text, at);
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        if (++depth > maxDepth) return "deep";
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth--;
+        break;
+      case 0x4e: // NaN
+      case 0x49: // Infinity
+        isPython = true;
+        break;
+      case 0x45: // E
+      case 0x65: // e
+        isPython ||= isLargeExponent(text, at);
+    }
   }
-  return false;
+  return isPython ? "python" : "json";
 }
 
 /**
@@ -60,9 +101,10 @@ function tooDeep(text: string): boolean {
  * @throws Unreadable
  */
 export function parsePython(text: string): unknown {
-  if (tooDeep(text)) throw new Unreadable(`it is nested more than ${maxDepth} levels deep`);
+  const kind = kindOf(text);
+  if (kind === "deep") throw new Unreadable(`it is nested more than ${maxDepth} levels deep`);
   try {
-    return JSON.parse(needsTranslation.test(text) ? translated(text) : text);
+    return JSON.parse(kind === "python" ? translated(text) : text);
   } catch (cause) {
     throw new Unreadable("it is not JSON", { cause });
   }
