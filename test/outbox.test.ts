@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { frameHead, Outbox, textFrame } from "../src/server/outbox.ts";
+import { Outbox, textFrame } from "../src/server/outbox.ts";
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -135,15 +135,4 @@ test("sockets that are due the same chunks get the same bytes, others get their 
   await expect.poll(texts).toEqual(["ab", "ab", "ac"]);
   for (const [at, share] of shares.entries()) for (const chunk of share.toReversed()) ends[at]?.outbox.add(chunk);
   await expect.poll(texts).toEqual(["abba", "abba", "acca"]);
-});
-
-test("a frame may be made of a head and bytes that are there already", async () => {
-  const { outbox, messages } = await pair();
-  const rests = ["", "ü€🚀", "x".repeat(200), "x".repeat(70_000)];
-  for (const rest of rests) {
-    const bytes = Buffer.from(rest);
-    outbox.add(frameHead("[ü]", bytes));
-    outbox.add(bytes);
-  }
-  await expect.poll(() => messages).toEqual(rests.map((rest) => `[ü]${rest}`));
 });

@@ -4,20 +4,18 @@ import { CacheError, errorCodes } from "../protocol/errors.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
 import { type Common, Evidence, Question } from "./question.ts";
 
-/** A response without its request id, as bytes: what is the same for everybody who asks the same. */
-export type Answer = Buffer;
+/** A response but for its beginning, the request id: what is the same for everybody who asks the same. */
+export type Answer = string;
 
 /** The answer that is a result. */
 export function success(result: unknown): Answer {
-  return Buffer.from(`,"success":true,"result":${JSON.stringify(result) ?? "null"}}`);
+  return `,"success":true,"result":${JSON.stringify(result) ?? "null"}}`;
 }
 
 /** The answer that is an error. */
 export function failure({ code, message, details }: CacheError): Answer {
   const { retryable } = errorCodes[code];
-  return Buffer.from(
-    `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`,
-  );
+  return `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`;
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -32,7 +30,7 @@ interface Kept {
 const bytesPerEntry = 400;
 
 /**
- * The near cache: answers of questions, as the bytes that were sent, for as long as Redis has told of no write to what
+ * The near cache: answers of questions, as they were sent, for as long as Redis has told of no write to what
  * they were read from. Bounded; those that were not asked for the longest give way. Whoever asks what somebody else has
  * just asked waits for the same read.
  */
@@ -86,7 +84,7 @@ export class Answers {
     let isKept = false;
     try {
       const answer = await read(query, params, evidence);
-      const bytes = bytesPerEntry + key.length + answer.length;
+      const bytes = bytesPerEntry + Buffer.byteLength(key) + Buffer.byteLength(answer);
       isKept = evidence.holds && bytes <= this.#maxBytes;
       if (isKept) this.#keep(key, { evidence, answer, bytes });
       return answer;

@@ -7,7 +7,7 @@ import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId, type StreamOpened } from "../protocol/frames.ts";
 import { type Answer, type Answers, failure, success } from "./answers.ts";
-import { frameHead, Outbox, textFrame } from "./outbox.ts";
+import { Outbox, textFrame } from "./outbox.ts";
 import { noStream, type StreamRequest, Streams, type StreamsContext } from "./streams.ts";
 import type { Sink } from "./subscription.ts";
 
@@ -168,8 +168,7 @@ export class Connection implements Sink, Asker {
   }
 
   #answer(requestId: RequestId | null, answer: Answer): void {
-    this.#send(frameHead(`{"request_id":${JSON.stringify(requestId)}`, answer));
-    this.#send(answer);
+    this.#send(textFrame(`{"request_id":${JSON.stringify(requestId)}${answer}`));
   }
 
   #receive(data: RawData, isBinary: boolean): void {

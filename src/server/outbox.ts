@@ -2,41 +2,24 @@ import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import { EndOfTurn } from "./end-of-turn.ts";
 
-/** The header of a WebSocket text frame, unmasked as a server sends it, for a payload of so many bytes. */
-function writeHeader(frame: Buffer, length: number): number {
+/** A WebSocket text frame, unmasked as a server sends it; the same bytes serve every subscriber. */
+export function textFrame(text: string): Buffer {
+  const length = Buffer.byteLength(text);
+  const header = length < 126 ? 2 : length < 65_536 ? 4 : 10;
+  const frame = Buffer.allocUnsafe(header + length);
   frame[0] = 0x81;
-  if (length < 126) {
-    frame[1] = length;
-    return 2;
-  }
-  if (length < 65_536) {
+  if (header === 2) frame[1] = length;
+  else if (header === 4) {
     frame[1] = 126;
     frame[2] = length >>> 8;
     frame[3] = length & 255;
-    return 4;
+  } else {
+    frame[1] = 127;
+    frame.writeBigUInt64BE(BigInt(length), 2);
   }
-  frame[1] = 127;
-  frame.writeBigUInt64BE(BigInt(length), 2);
-  return 10;
-}
-
-const headerOf = (length: number) => (length < 126 ? 2 : length < 65_536 ? 4 : 10);
-
-/** A WebSocket text frame; the same bytes serve every subscriber. */
-export function textFrame(text: string): Buffer {
-  const length = Buffer.byteLength(text);
-  const frame = Buffer.allocUnsafe(headerOf(length) + length);
-  frame.write(text, writeHeader(frame, length));
+  // Where every character is one byte they need no encoding, only copying.
+  frame.write(text, header, length === text.length ? "latin1" : "utf8");
   return frame;
-}
-
-/** The beginning of a text frame that `rest` completes, so that bytes which stay the same need not be made again. */
-export function frameHead(text: string, rest: Buffer): Buffer {
-  const own = Buffer.byteLength(text);
-  const length = own + rest.length;
-  const head = Buffer.allocUnsafe(headerOf(length) + own);
-  head.write(text, writeHeader(head, length));
-  return head;
 }
 
 // Sockets of the same audience are due the same chunks, and mostly one after the other: what was joined for the last one
@@ -80,7 +63,7 @@ export class Outbox {
     this.#pressed = pressed;
   }
 
-  /** Sends whole frames, or parts of one in their order, at the end of this turn. */
+  /** Sends one frame or several at the end of this turn. */
   add(chunk: Buffer): void {
     if (this.#first === undefined) {
       this.#first = chunk;
