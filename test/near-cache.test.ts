@@ -150,6 +150,9 @@ test("it is bounded: what was not asked for the longest gives way", async () => 
     await priceOf(wire, symbol);
     await priceOf(wire, "HOT");
   }
+  const { gateway: summary } = (await wire.ask("get_system_health")) as { gateway: { near_cache_bytes: number } };
+  expect(summary.near_cache_bytes).toBeGreaterThan(20_000);
+  expect(summary.near_cache_bytes).toBeLessThanOrEqual(30_000);
   expect(await readsDuring(gateway.redis, () => priceOf(wire, "HOT"))).toBe(0);
   expect(await readsDuring(gateway.redis, () => priceOf(wire, "S199"))).toBe(0);
   expect(await readsDuring(gateway.redis, () => priceOf(wire, "S0"))).toBe(1);

@@ -18,6 +18,7 @@ export const GatewaySummary = Open("GatewaySummary", {
   streams: Type.Integer(),
   topics: Type.Integer(),
   corrupt_values: Type.Integer({ description: "how many cached values could not be read so far" }),
+  near_cache_bytes: Type.Integer({ description: "how much memory the answers take that are kept" }),
 });
 export type GatewaySummary = Static<typeof GatewaySummary>;
 
@@ -31,6 +32,7 @@ export function together(summaries: readonly GatewaySummary[]): GatewaySummary {
     streams: sum("streams"),
     topics: sum("topics"),
     corrupt_values: sum("corrupt_values"),
+    near_cache_bytes: sum("near_cache_bytes"),
   };
 }
 

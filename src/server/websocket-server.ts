@@ -146,6 +146,7 @@ export class CacheWebSocketServer {
       streams,
       topics: this.#context.topics.size,
       corrupt_values: this.#corrupt.count,
+      near_cache_bytes: this.#context.answers.bytes,
     };
   }
 
