@@ -1,13 +1,9 @@
 import type { KeyFamily, Watch } from "./cache.ts";
 import type { Connection } from "./connection.ts";
-import { doubtMs } from "./doubt.ts";
+import { Hints } from "./hints.ts";
 
 /** All channels have this prefix; the access rules grant the pattern below it literally, so it is the only pattern used. */
 const channelPrefix = "ticker_updates:";
-
-// A check costs each of them some ten microseconds: a hundredth of the time.
-const restPerWatcherMs = 1;
-const longestRestMs = 60_000;
 
 /** Who wants to know what happens to what it watches. */
 export interface Watcher {
@@ -40,8 +36,8 @@ class Listeners<Name extends string> {
     return this.#sets.get(name) ?? [];
   }
 
-  count(name: Name): number {
-    return this.#sets.get(name)?.size ?? 0;
+  has(name: Name): boolean {
+    return this.#sets.has(name);
   }
 
   names(): Name[] {
@@ -57,8 +53,8 @@ export class Notices {
   readonly #channels: Connection;
   readonly #keys = new Listeners<string>();
   // Those of them that a channel tells the values: here a written key is only a reason to check.
-  readonly #hints = new Listeners<string>();
-  readonly #hinted = new Map<string, { at: number; timer: NodeJS.Timeout | undefined }>();
+  readonly #checkers = new Listeners<string>();
+  readonly #hints = new Hints((key) => this.#checkers.get(key));
   readonly #families = new Listeners<KeyFamily>();
   readonly #exact = new Listeners<string>();
   readonly #below = new Listeners<string>();
@@ -92,11 +88,7 @@ export class Notices {
 
   /** Tells a watcher nothing more. */
   remove(watch: Watch, watcher: Watcher): void {
-    for (const key of watch.keys ?? [])
-      if (this.#listenersOf(watch).delete(key, watcher)) {
-        clearTimeout(this.#hinted.get(key)?.timer);
-        this.#hinted.delete(key);
-      }
+    for (const key of watch.keys ?? []) if (this.#listenersOf(watch).delete(key, watcher)) this.#hints.forget(key);
     for (const family of watch.families ?? []) this.#families.delete(family, watcher);
     const waits: Promise<void>[] = [];
     if (watch.families) waits.push(this.#armFamilies());
@@ -112,12 +104,12 @@ export class Notices {
   /** A key that was read has been written since, or all of them have: told by the connection that reads. */
   keyWritten(key: string | undefined): void {
     if (key === undefined) {
-      for (const listeners of [this.#keys, this.#hints])
+      for (const listeners of [this.#keys, this.#checkers])
         for (const name of listeners.names()) for (const watcher of listeners.get(name)) watcher.stale();
       return;
     }
     for (const watcher of this.#keys.get(key)) watcher.stale(key);
-    if (this.#hints.count(key) > 0) this.#hint(key);
+    if (this.#checkers.has(key)) this.#hints.written(key);
   }
 
   /** A key of an armed family was written, or all keys were: told by the other connection. */
@@ -137,22 +129,7 @@ export class Notices {
   }
 
   #listenersOf({ channel, channelsBelow }: Watch): Listeners<string> {
-    return channel === undefined && channelsBelow === undefined ? this.#keys : this.#hints;
-  }
-
-  /** Tells the watchers of a key to check it: all at once, and the more there are the less often. */
-  #hint(key: string): void {
-    const hinted = this.#hinted.get(key) ?? { at: Number.NEGATIVE_INFINITY, timer: undefined };
-    this.#hinted.set(key, hinted);
-    const rest = hinted.at + this.#hints.count(key) * restPerWatcherMs - performance.now();
-    hinted.timer ??= setTimeout(
-      () => {
-        hinted.timer = undefined;
-        hinted.at = performance.now();
-        for (const watcher of this.#hints.get(key)) watcher.stale(key);
-      },
-      Math.max(doubtMs(hinted.at), Math.min(rest, longestRestMs)),
-    );
+    return channel === undefined && channelsBelow === undefined ? this.#keys : this.#checkers;
   }
 
   readonly #heardExactly = (message: string, channel: string): void => {
