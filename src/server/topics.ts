@@ -9,10 +9,15 @@ interface Entry {
   holders: number;
 }
 
+// So many topics are opened at a time: each read stays within its time limit, however many are wanted at once.
+const lanes = 1_000;
+
 /** The topics that anybody follows, each once. The first to hold one opens it, the last to let go ends it. */
 export class Topics {
   readonly #context: TopicContext;
   readonly #entries = new Map<string, Entry>();
+  readonly #lanes: Promise<void>[] = [];
+  #nextLane = 0;
   // Within an epoch no id of a topic ever comes twice, not even when the topic ended meanwhile.
   #nextFirstId = 0;
 
@@ -50,9 +55,16 @@ export class Topics {
       return known.topic.isLive ? known.topic : this.#whenLive(known);
     }
     const topic = new Topic(source.name, live, source.open(), this.#context, this.#nextFirstId);
-    const entry = { topic, opened: topic.open(), holders: 1 };
+    const entry = { topic, opened: this.#open(topic), holders: 1 };
     this.#entries.set(source.name, entry);
     return this.#whenLive(entry);
+  }
+
+  #open(topic: Topic): Promise<void> {
+    const at = this.#nextLane++ % lanes;
+    const opened = (this.#lanes[at] ?? Promise.resolve()).then(() => topic.open());
+    this.#lanes[at] = opened.catch(() => {});
+    return opened;
   }
 
   async #whenLive({ topic, opened }: Entry): Promise<Topic> {
