@@ -1,4 +1,4 @@
-import { doubtMs } from "./doubt.ts";
+import { toFullSecondMs } from "./full-second.ts";
 
 /** Who is to check a key. */
 export interface Checker {
@@ -15,6 +15,9 @@ interface Rounds {
   timer: NodeJS.Timeout | undefined;
 }
 
+// After a quiet time the check only lets the message arrive first; while writes do not cease, it is on every full second.
+const messageMs = 10;
+const quietMs = 1_000;
 // A check costs some ten microseconds, so all checks of a key take a hundredth of the time at most, however many follow.
 const atOnce = 1_000;
 
@@ -54,12 +57,15 @@ export class Hints {
   }
 
   #goOn(key: string, rounds: Rounds): void {
-    rounds.timer = setTimeout(() => {
-      rounds.timer = undefined;
-      rounds.toldAt = performance.now();
-      for (const checker of rounds.waiting.splice(-atOnce)) checker.stale(key);
-      if (rounds.waiting.length > 0) this.#goOn(key, rounds);
-      else if (rounds.isDue) this.#begin(key, rounds);
-    }, doubtMs(rounds.toldAt));
+    rounds.timer = setTimeout(
+      () => {
+        rounds.timer = undefined;
+        rounds.toldAt = performance.now();
+        for (const checker of rounds.waiting.splice(-atOnce)) checker.stale(key);
+        if (rounds.waiting.length > 0) this.#goOn(key, rounds);
+        else if (rounds.isDue) this.#begin(key, rounds);
+      },
+      performance.now() - rounds.toldAt > quietMs ? messageMs : toFullSecondMs(),
+    );
   }
 }

@@ -13,16 +13,15 @@ export interface Sink {
 // Events have nothing that could make an older one superfluous, so for those that lag only the last ones are kept.
 const maxPendingEvents = 10_000;
 
-/** What waits for a subscriber that is slower than its topic. */
-interface Waiting {
-  readonly updates: Map<string, Update>;
+/** What a subscription needs that is slower than its topic, or shared. Most are neither, and there are very many. */
+interface Pace {
+  /** What each of its streams asked for, in milliseconds. */
+  readonly intervals: number[];
+  readonly waiting: Map<string, Update>;
   /** Nothing is sent before, by the clock of `performance.now()`. */
   quietUntil: number;
   timer: NodeJS.Timeout | undefined;
 }
-
-// The intervals of a subscription with one stream that wants every change: the usual case takes no memory of its own.
-const everyChange: readonly number[] = [0];
 
 /**
  * One connection's place at one topic, shared by its streams of that topic. Frames go straight through, unless the
@@ -32,10 +31,9 @@ export class Subscription implements Subscriber {
   readonly topic: Topic;
   place = -1;
   readonly #sink: Sink;
-  // What each of its streams asked for, in milliseconds.
-  #intervals: readonly number[] = [];
   #lastId = 0;
-  #waiting: Waiting | undefined;
+  /** Missing while there is one stream, which wants every change, and nothing waits. */
+  #pace: Pace | undefined;
 
   constructor(topic: Topic, sink: Sink) {
     this.topic = topic;
@@ -44,15 +42,19 @@ export class Subscription implements Subscriber {
 
   /** One more stream of this topic: the picture comes (again), and the shortest interval holds. */
   add(intervalMs: number): void {
-    const isFirst = this.#intervals.length === 0;
-    this.#intervals = isFirst && intervalMs === 0 ? everyChange : [...this.#intervals, intervalMs];
+    const isFirst = this.place < 0;
+    if (!isFirst || intervalMs > 0) {
+      this.#pace ??= paceOf(isFirst ? [] : [0]);
+      this.#pace.intervals.push(intervalMs);
+    }
     this.topic.join(this);
   }
 
   /** One stream less; tells whether it was the last. */
   delete(intervalMs: number): boolean {
-    this.#intervals = this.#intervals.toSpliced(this.#intervals.indexOf(intervalMs), 1);
-    if (this.#intervals.length > 0) return false;
+    const { intervals = [intervalMs] } = this.#pace ?? {};
+    intervals.splice(intervals.indexOf(intervalMs), 1);
+    if (intervals.length > 0) return false;
     this.#forget();
     this.topic.leave(this);
     return true;
@@ -66,10 +68,13 @@ export class Subscription implements Subscriber {
   }
 
   deliver({ chunk, size, lastId, updates }: News): void {
-    if (this.#waiting === undefined && !this.#isPaced && !this.#sink.congested) {
+    if (!this.#sink.congested && (this.#pace === undefined || isIdle(this.#pace))) {
       this.#lastId = lastId;
       this.#sink.updates(chunk, size);
-    } else for (const update of updates) this.#deliverOne(update);
+      return;
+    }
+    this.#pace ??= paceOf([0]);
+    for (const update of updates) this.#deliverOne(update, this.#pace);
   }
 
   tell(frame: Buffer): void {
@@ -79,68 +84,65 @@ export class Subscription implements Subscriber {
 
   /** The socket takes frames again: what waits goes out, unless its interval is not over. */
   relieved(): void {
-    if (this.#waiting === undefined) return;
-    if (performance.now() >= this.#waiting.quietUntil) this.flush();
-    else this.#flushLater(this.#waiting);
+    if (this.#pace === undefined) return;
+    if (performance.now() >= this.#pace.quietUntil) this.flush();
+    else this.#flushLater(this.#pace);
   }
 
   /** Sends what waits, each with the number of updates that were left out before it. */
   flush(): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined || waiting.updates.size === 0) return;
-    for (const update of waiting.updates.values()) {
+    const pace = this.#pace;
+    if (pace === undefined || pace.waiting.size === 0) return;
+    for (const update of pace.waiting.values()) {
       const skipped = update.updateId - this.#lastId - 1;
-      this.#send(update, skipped === 0 ? update.frame : update.frameAfter(skipped));
+      this.#send(update, skipped === 0 ? update.frame : update.frameAfter(skipped), pace);
     }
-    waiting.updates.clear();
-    this.#rest(waiting);
+    pace.waiting.clear();
   }
 
-  get #isPaced(): boolean {
-    return this.#intervals !== everyChange && Math.min(...this.#intervals) > 0;
-  }
-
-  #deliverOne(update: Update): void {
-    const waiting = this.#waiting ?? { updates: new Map(), quietUntil: 0, timer: undefined };
-    this.#waiting = waiting;
-    if (!this.#sink.congested && waiting.updates.size === 0 && performance.now() >= waiting.quietUntil) {
-      this.#send(update, update.frame);
-      this.#rest(waiting);
+  #deliverOne(update: Update, pace: Pace): void {
+    const { waiting } = pace;
+    if (!this.#sink.congested && waiting.size === 0 && performance.now() >= pace.quietUntil) {
+      this.#send(update, update.frame, pace);
       return;
     }
     // Deleted first, so that what waits stays in the order of its ids.
-    waiting.updates.delete(update.id);
-    waiting.updates.set(update.id, update);
-    if (this.topic.isOfEvents && waiting.updates.size > maxPendingEvents) {
-      const [oldest = update.id] = waiting.updates.keys();
-      waiting.updates.delete(oldest);
+    waiting.delete(update.id);
+    waiting.set(update.id, update);
+    if (this.topic.isOfEvents && waiting.size > maxPendingEvents) {
+      const [oldest = update.id] = waiting.keys();
+      waiting.delete(oldest);
     }
-    if (!this.#sink.congested) this.#flushLater(waiting);
+    if (!this.#sink.congested) this.#flushLater(pace);
   }
 
-  #send(update: Update, frame: Buffer): void {
+  #send(update: Update, frame: Buffer, pace: Pace): void {
     this.#lastId = update.updateId;
+    pace.quietUntil = performance.now() + intervalOf(pace);
     this.#sink.updates(frame, 1);
   }
 
-  /** Something was sent: the interval begins. Where there is none, nothing waits any more. */
-  #rest(waiting: Waiting): void {
-    if (this.#isPaced) waiting.quietUntil = performance.now() + Math.min(...this.#intervals);
-    else this.#forget();
-  }
-
   #forget(): void {
-    clearTimeout(this.#waiting?.timer);
-    this.#waiting = undefined;
+    if (this.#pace === undefined) return;
+    clearTimeout(this.#pace.timer);
+    this.#pace.timer = undefined;
+    this.#pace.quietUntil = 0;
+    this.#pace.waiting.clear();
   }
 
-  #flushLater(waiting: Waiting): void {
-    waiting.timer ??= setTimeout(
+  #flushLater(pace: Pace): void {
+    pace.timer ??= setTimeout(
       () => {
-        waiting.timer = undefined;
+        pace.timer = undefined;
         if (!this.#sink.congested) this.flush();
       },
-      Math.max(0, waiting.quietUntil - performance.now()),
+      Math.max(0, pace.quietUntil - performance.now()),
     );
   }
 }
+
+const paceOf = (intervals: number[]): Pace => ({ intervals, waiting: new Map(), quietUntil: 0, timer: undefined });
+
+const intervalOf = ({ intervals }: Pace) => Math.min(...intervals);
+
+const isIdle = (pace: Pace) => pace.waiting.size === 0 && intervalOf(pace) === 0;

@@ -3,7 +3,7 @@ import type { LiveQuery } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
-import { doubtMs } from "../redis/doubt.ts";
+import { toFullSecondMs } from "../redis/full-second.ts";
 import type { Redis } from "../redis/redis.ts";
 import { Audience, type Batch, type Subscriber, together, Update } from "./audience.ts";
 import { textFrame } from "./outbox.ts";
@@ -66,7 +66,6 @@ export class Topic {
   // What the next look has to look at: some keys, or (undefined) everything.
   #stale: { keys: Set<string> | undefined } | undefined;
   #looking = false;
-  #lookedAt = 0;
   #restUntil = 0;
   #retryMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -184,7 +183,7 @@ export class Topic {
     if (!this.#opened || this.#closed || this.#looking) return;
     // A doubt can wait; what is known to have changed cannot.
     if (this.#timer && doubt) return;
-    const wait = Math.max(0, this.#restUntil - burstMs - performance.now(), doubt ? doubtMs(this.#lookedAt) : 0);
+    const wait = Math.max(0, this.#restUntil - burstMs - performance.now(), doubt ? toFullSecondMs() : 0);
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (wait === 0) void this.#lookAgain();
@@ -229,9 +228,9 @@ export class Topic {
       if (doubt) this.#stale ??= { keys: undefined };
     } finally {
       this.#looking = false;
-      this.#lookedAt = performance.now();
-      const rest = Math.max(this.#restUntil, start) + timePerRead * (this.#lookedAt - start);
-      this.#restUntil = Math.min(rest, this.#lookedAt + longestRestMs);
+      const end = performance.now();
+      const rest = Math.max(this.#restUntil, start) + timePerRead * (end - start);
+      this.#restUntil = Math.min(rest, end + longestRestMs);
     }
     this.#wait();
   }
