@@ -3,6 +3,7 @@ import type { Asker } from "../operations/reading.ts";
 import { CacheError, errorCodes } from "../protocol/errors.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
 import { type Common, Evidence, Question } from "./question.ts";
+import type { Asked } from "./requests.ts";
 
 /** A response but for its beginning, the request id: what is the same for everybody who asks the same. */
 export type Answer = string;
@@ -17,8 +18,6 @@ export function failure({ code, message, details }: CacheError): Answer {
   const { retryable } = errorCodes[code];
   return `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`;
 }
-
-type Params = Readonly<Record<string, unknown>>;
 
 interface Kept {
   readonly evidence: Evidence;
@@ -58,38 +57,38 @@ export class Answers {
   }
 
   /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
-  to(name: string, query: Query, params: Params, asker: Asker): Answer | Promise<Answer> {
-    if (this.#maxBytes === 0 || this.#passing.has(query)) return read(query, params, new Question(this.#common, asker));
-    const key = keyOf(name, query, params);
+  to(asked: Asked, asker: Asker): Answer | Promise<Answer> {
+    const { operation, key } = asked;
+    const alone = () => read(asked, new Question(this.#common, asker));
+    if (this.#maxBytes === 0 || this.#passing.has(operation)) return alone();
     const kept = this.#kept.get(key);
-    if (!kept?.evidence.holds) return this.#ask(key, query, params, asker);
+    if (!kept?.evidence.holds) return this.#ask(asked, asker);
     const { answer, evidence } = kept;
     if (answer instanceof Promise)
       // Where it turns out to depend on who asks, everybody asks for himself.
-      return answer.then((shared) =>
-        evidence.isPassing ? read(query, params, new Question(this.#common, asker)) : shared,
-      );
+      return answer.then((shared) => (evidence.isPassing ? alone() : shared));
     this.#touch(key, kept);
     return answer;
   }
 
-  #ask(key: string, query: Query, params: Params, asker: Asker): Promise<Answer> {
+  #ask(asked: Asked, asker: Asker): Promise<Answer> {
     const evidence = new Evidence(this.#common, asker, this.#lease());
-    const answer = this.#read(key, query, params, evidence);
-    this.#keep(key, { evidence, answer, bytes: 0 });
+    const answer = this.#read(asked, evidence);
+    this.#keep(asked.key, { evidence, answer, bytes: 0 });
     return answer;
   }
 
-  async #read(key: string, query: Query, params: Params, evidence: Evidence): Promise<Answer> {
+  async #read(asked: Asked, evidence: Evidence): Promise<Answer> {
+    const { key, operation } = asked;
     let isKept = false;
     try {
-      const answer = await read(query, params, evidence);
+      const answer = await read(asked, evidence);
       const bytes = bytesPerEntry + Buffer.byteLength(key) + Buffer.byteLength(answer);
       isKept = evidence.holds && bytes <= this.#maxBytes;
       if (isKept) this.#keep(key, { evidence, answer, bytes });
       return answer;
     } finally {
-      if (evidence.isPassing) this.#passing.add(query);
+      if (evidence.isPassing) this.#passing.add(operation);
       const waiting = this.#kept.get(key);
       if (!isKept && waiting?.evidence === evidence) this.#drop(key, waiting);
     }
@@ -121,22 +120,12 @@ export class Answers {
   }
 }
 
-async function read(query: Query, params: Params, question: Question): Promise<Answer> {
+async function read({ operation, params }: Asked, question: Question): Promise<Answer> {
   try {
-    return success(await query.read(question, params));
+    return success(await operation.read(question, params));
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     if (error.retryable) question.isRefused = true;
     return failure(error);
   }
-}
-
-/** What makes two questions the same. The length of a text stands before it, so that no two of them run together. */
-function keyOf(name: string, { params: schemas }: Query, params: Params): string {
-  let key = name;
-  for (const param in schemas) {
-    const value = params[param];
-    key += typeof value === "string" ? ` ${value.length}:${value}` : ` ${JSON.stringify(value)}`;
-  }
-  return key;
 }

@@ -1,14 +1,14 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
-import { operationsByWireName } from "../operations/index.ts";
 import type { Asker } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
-import { maxRequestIdLength, type RequestId, type StreamOpened } from "../protocol/frames.ts";
+import type { RequestId, StreamOpened } from "../protocol/frames.ts";
 import { type Answer, type Answers, failure, success } from "./answers.ts";
 import { Outbox, textFrame } from "./outbox.ts";
-import { noStream, type StreamRequest, Streams, type StreamsContext } from "./streams.ts";
+import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
+import { noStream, Streams, type StreamsContext } from "./streams.ts";
 import type { Sink } from "./subscription.ts";
 
 /** What one connection may hold at a time; told by `get_server_info`. */
@@ -23,6 +23,7 @@ export interface Limits {
 
 /** What a connection needs of the server. */
 export interface ConnectionContext extends StreamsContext {
+  readonly requests: Requests;
   readonly answers: Answers;
   readonly epoch: string;
   readonly limits: Limits;
@@ -31,12 +32,10 @@ export interface ConnectionContext extends StreamsContext {
 
 const loggedRequestLength = 1_000;
 
-/** A request whose envelope is right; its parameters are not looked at yet. */
-interface Envelope {
-  readonly requestId: RequestId;
-  readonly operation: string;
-  readonly params: unknown;
-}
+const binary: Request = {
+  id: null,
+  error: new CacheError("MALFORMED_MESSAGE", "a text frame is expected, this one is binary"),
+};
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
 export class Connection implements Sink, Asker {
@@ -173,62 +172,39 @@ export class Connection implements Sink, Asker {
 
   #receive(data: RawData, isBinary: boolean): void {
     this.#heard = true;
-    let message: unknown;
-    try {
-      // ws gives one Buffer for a whole message unless it is told otherwise.
-      message = isBinary ? undefined : JSON.parse((data as Buffer).toString());
-    } catch {
-      message = undefined;
-    }
-    if (typeof message !== "object" || message === null || Array.isArray(message)) {
-      const what = isBinary ? "a text frame is expected, this one is binary" : "the frame is not a JSON object";
-      this.#answer(null, failure(new CacheError("MALFORMED_MESSAGE", what)));
-      return;
-    }
-    const { request_id: id, operation, params = {} } = message as Record<string, unknown>;
-    const requestId = isRequestId(id) ? id : null;
-    try {
-      if (requestId === null)
-        throw new CacheError(
-          "INVALID_REQUEST",
-          `request_id must be text of 1–${maxRequestIdLength} characters or an integer`,
-          { details: { path: "request_id" } },
-        );
-      if (typeof operation !== "string")
-        throw new CacheError("INVALID_REQUEST", "operation must be the name of an operation", {
-          details: { path: "operation" },
-        });
-      this.#begin({ requestId, operation, params });
-    } catch (error) {
-      this.#fail(requestId, { operation, params }, error);
-    }
+    // ws gives one Buffer for a whole message unless it is told otherwise.
+    const request = isBinary ? binary : this.#context.requests.read((data as Buffer).toString());
+    if ("error" in request) this.#answer(request.id, failure(request.error));
+    else this.#begin(request.id, request.asked);
   }
 
-  #begin({ requestId, operation: name, params }: Envelope): void {
-    const { limits } = this.#context;
-    const inFlight = this.#inFlight;
-    if (inFlight?.has(requestId))
-      throw new CacheError("DUPLICATE_REQUEST_ID", `request_id ${JSON.stringify(requestId)} is still in flight`);
-    if (this.#draining) throw goingAway();
-    if (inFlight && inFlight.size >= limits.max_in_flight)
-      throw new CacheError("LIMIT_EXCEEDED", `more than ${limits.max_in_flight} requests in flight`, {
-        details: { limit: limits.max_in_flight },
-      });
-    const operation = operationsByWireName.get(name);
-    if (!operation) throw unknownOperation(name);
-    const fault = operation.check(params);
-    if (fault) throw new CacheError("INVALID_PARAMS", fault.message, { details: { path: fault.path } });
-    const asked = params as Record<string, unknown>;
+  #begin(id: RequestId, asked: Asked | AskedStream): void {
+    const refusal = this.#refusal(id);
+    if (refusal) {
+      this.#answer(id, failure(refusal));
+      return;
+    }
     const answer =
-      operation.kind === "live"
-        ? this.#openStream(requestId, { operation: name, live: operation, params: asked })
-        : this.#context.answers.to(name, operation, asked, this);
-    if (answer instanceof Promise) void this.#answerLater(requestId, { operation: name, params }, answer);
-    else this.#answer(requestId, answer);
+      asked.operation.kind === "live"
+        ? this.#openStream(id, asked as AskedStream)
+        : this.#context.answers.to(asked as Asked, this);
+    if (answer instanceof Promise) void this.#answerLater(id, asked, answer);
+    else this.#answer(id, answer);
+  }
+
+  /** Why no more may be asked now, if so. */
+  #refusal(id: RequestId): CacheError | undefined {
+    if (this.#draining) return goingAway();
+    if (!this.#inFlight) return undefined;
+    if (this.#inFlight.has(id))
+      return new CacheError("DUPLICATE_REQUEST_ID", `request_id ${JSON.stringify(id)} is still in flight`);
+    const limit = this.#context.limits.max_in_flight;
+    if (this.#inFlight.size < limit) return undefined;
+    return new CacheError("LIMIT_EXCEEDED", `more than ${limit} requests in flight`, { details: { limit } });
   }
 
   /** Answers when the answer is there; what resolves to none has answered by itself. */
-  async #answerLater(id: RequestId, asked: object, pending: Promise<Answer | undefined>): Promise<void> {
+  async #answerLater(id: RequestId, asked: Asked | AskedStream, pending: Promise<Answer | undefined>): Promise<void> {
     this.#inFlight ??= new Set();
     this.#inFlight.add(id);
     try {
@@ -242,27 +218,27 @@ export class Connection implements Sink, Asker {
     }
   }
 
-  #fail(requestId: RequestId | null, asked: object, error: unknown): void {
+  #fail(id: RequestId, { name: operation, params }: Asked | AskedStream, error: unknown): void {
     if (error instanceof CacheError) {
-      this.#answer(requestId, failure(error));
+      this.#answer(id, failure(error));
       return;
     }
-    const request = JSON.stringify(asked).slice(0, loggedRequestLength);
+    const request = JSON.stringify({ operation, params }).slice(0, loggedRequestLength);
     this.#context.log.error(
-      { err: error, connection: this.id, request_id: requestId, request },
+      { err: error, connection: this.id, request_id: id, request },
       "a request failed for a reason that is a bug",
     );
-    this.#answer(requestId, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
+    this.#answer(id, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
   }
 
-  async #openStream(requestId: RequestId, request: StreamRequest): Promise<undefined> {
+  async #openStream(requestId: RequestId, asked: AskedStream): Promise<undefined> {
     this.#streams ??= new Streams(this.#context, this);
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
       if (this.#draining || this.#closed) throw goingAway();
     };
     const { epoch } = this.#context;
-    await this.#streams.open(request, mayOpen, (stream, topics) =>
+    await this.#streams.open(asked, mayOpen, (stream, topics) =>
       this.#answer(requestId, success({ stream, topics, epoch } satisfies StreamOpened)),
     );
   }
@@ -272,19 +248,6 @@ export class Connection implements Sink, Asker {
   }
 }
 
-function isRequestId(id: unknown): id is RequestId {
-  return typeof id === "string" ? id.length > 0 && id.length <= maxRequestIdLength : Number.isSafeInteger(id);
-}
-
 function goingAway(): CacheError {
   return new CacheError("DRAINING", "the server is going away: connect again");
-}
-
-function unknownOperation(name: string): CacheError {
-  const names = [...operationsByWireName.keys()];
-  const alike = names.find((known) => known.replaceAll("_", "") === name.replace(/[^a-z]/gi, "").toLowerCase());
-  const hint = alike === undefined ? "" : `: did you mean ${alike}?`;
-  return new CacheError("INVALID_OPERATION", `there is no operation ${JSON.stringify(name.slice(0, 100))}${hint}`, {
-    details: { operations: names },
-  });
 }

@@ -1,7 +1,7 @@
-import type { LiveQuery } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
+import type { AskedStream } from "./requests.ts";
 import { type Sink, Subscription } from "./subscription.ts";
 import type { Topics } from "./topics.ts";
 
@@ -10,13 +10,6 @@ export interface StreamsContext {
   readonly topics: Topics;
   readonly reading: Reading;
   readonly limits: { readonly max_streams: number; readonly max_topics: number };
-}
-
-/** A stream as it was asked for. */
-export interface StreamRequest {
-  readonly operation: string;
-  readonly live: LiveQuery;
-  readonly params: Readonly<Record<string, unknown>>;
 }
 
 interface Stream {
@@ -57,7 +50,7 @@ export class Streams {
    * @throws CacheError LIMIT_EXCEEDED, what `mayOpen` throws, and what the first read of a topic throws
    */
   async open(
-    { operation, live, params }: StreamRequest,
+    { name, operation: live, params }: AskedStream,
     mayOpen: () => void,
     begin: (stream: string, topics: readonly string[]) => void,
   ): Promise<void> {
@@ -85,7 +78,7 @@ export class Streams {
     const { interval_ms: interval } = params;
     const intervalMs = typeof interval === "number" ? interval : 0;
     const id = `s${this.#nextId++}`;
-    this.#streams.set(id, { operation, params: JSON.stringify(params), intervalMs, subscriptions });
+    this.#streams.set(id, { operation: name, params: JSON.stringify(params), intervalMs, subscriptions });
     begin(id, namesOf(subscriptions));
     for (const subscription of subscriptions) subscription.add(intervalMs);
   }

@@ -17,6 +17,7 @@ import { Answers } from "./answers.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { CorruptValues } from "./corrupt-values.ts";
 import { createLogger } from "./log.ts";
+import { Requests } from "./requests.ts";
 import { readSettings, type SettingName, type Settings } from "./settings.ts";
 import { Topics } from "./topics.ts";
 
@@ -105,6 +106,7 @@ export class CacheWebSocketServer {
     const server = { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state };
     this.#context = {
       topics,
+      requests: new Requests(),
       answers: new Answers(settings.nearCacheBytes, { ...reading, server }, () => this.#redis.leasedCache()),
       epoch: this.#epoch,
       limits: {
