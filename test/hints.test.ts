@@ -7,7 +7,11 @@ afterEach(() => void vi.useRealTimers());
 /** So many who check one key, and how often each was told. */
 function many(count: number) {
   const told = Array.from({ length: count }, () => 0);
-  const checkers = told.map((_, at) => ({ stale: () => void (told[at] = (told[at] ?? 0) + 1) }));
+  const checkers = told.map((_, at) => ({
+    stale() {
+      told[at] = (told[at] ?? 0) + 1;
+    },
+  }));
   const hints = new Hints(() => checkers);
   return { told, hints, times: () => told.reduce((sum, one) => sum + one, 0) };
 }
