@@ -1,17 +1,20 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser demo dev format lint test check
+.PHONY: help setup setup-browser setup-bench demo dev format lint test check bench bench-quick bench-full
 
 tsx := node --import tsx
 redis := $(if $(REDIS_URL),--redis-url '$(REDIS_URL)')
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 setup: ## Install what is missing: npm packages and redis-server
 	@scripts/setup.sh
 
 setup-browser:
 	@scripts/setup.sh --browser
+
+setup-bench: setup-browser
+	@bench/setup.sh
 
 demo: setup ## Run everything with a simulated market (REDIS_URL=redis://… to use a Redis of yours)
 	@exec $(tsx) src/cli/main.ts demo $(redis)
@@ -30,3 +33,12 @@ test: setup-browser ## Run all tests, with coverage
 
 check: setup-browser ## Lint, build and test: what must pass before a change is merged
 	@npm run --silent check
+
+bench: setup-bench ## Measure speed beside other servers, in under ten minutes; see bench/README.md
+	@$(tsx) bench/run.ts
+
+bench-quick: setup-bench ## A short form of it, in under two minutes
+	@$(tsx) bench/run.ts --quick
+
+bench-full: setup-bench ## Everything with everybody, in about an hour
+	@$(tsx) bench/run.ts --full

@@ -34,6 +34,7 @@ export interface FanoutSummary {
   readonly lost: number;
   readonly duplicates: number;
   readonly outOfOrder: number;
+  readonly strays: number;
   readonly disconnected: number;
   readonly overloaded: boolean;
   /** Why rounds failed. */
@@ -62,6 +63,7 @@ function specFor(scenario: Scenario, { fanout, port }: RunningPeer, effort: Effo
     .publisher({ ...fanout.publisher, messages, pace, ...(marker !== undefined && { marker }) })
     .times({ warmup: effort.warmupSeconds * 1_000, measured: effort.seconds * 1_000 });
   if (messages.length > 1) spec.random();
+  if (scenario.opening !== undefined) spec.opening(scenario.opening);
   if ("rate" in pace) spec.mostOutstanding(pace.rate * audience * mostSecondsBehind);
   return spec;
 }
@@ -94,6 +96,7 @@ function summary(all: readonly Rounds<FanoutRun>[], one: Rounds<FanoutRun>): Fan
     lost: sum((run) => run.lost),
     duplicates: sum((run) => run.duplicates),
     outOfOrder: sum((run) => run.outOfOrder),
+    strays: sum((run) => run.strays),
     disconnected: sum((run) => run.disconnected),
     overloaded: runs.some((run) => run.overloaded),
     failures: one.failures,

@@ -88,6 +88,9 @@ type Event =
   | { readonly event: "failed"; readonly reason: string }
   | ({ readonly event: "result" } & (FanoutResult | QueriesResult));
 
+// Where a server answers nothing at all, waiting longer helps nobody.
+const patienceMs = 60_000;
+
 const sources = fileURLToPath(new URL("load/", import.meta.url));
 const program = fileURLToPath(new URL("build/load", import.meta.url));
 
@@ -164,15 +167,17 @@ export async function holdConnections(spec: LoadSpec): Promise<HeldConnections> 
     if (event.event === "open") tell(event);
     if (event.event === "lost") lost = event.connections;
   });
-  const opened = () =>
-    Promise.race([
+  const opened = () => {
+    const patience = setTimeout(() => child.kill(), patienceMs);
+    return Promise.race([
       new Promise<Opened>((resolve) => {
         tell = resolve;
       }),
       ended.then(() => {
-        throw new Error("the load program ended too early");
+        throw new Error("not all connections were open after a minute");
       }),
-    ]);
+    ]).finally(() => clearTimeout(patience));
+  };
   return {
     opened: await opened(),
     lost: () => lost,

@@ -2,17 +2,22 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 
-/** Which core serves, and which one loads: two different ones wherever there are two. */
-export const cores = { server: 0, load: cpus().length > 1 ? 1 : 0, count: cpus().length };
+const loadCore = cpus().length > 1 ? 1 : 0;
 
-/** A command that runs on one core only. */
-export function pinned(core: number, command: readonly [string, ...string[]]): [string, ...string[]] {
-  return ["taskset", "-c", `${core}`, ...command];
+/** Which core serves, and which one loads: two different ones wherever there are two. */
+export const cores = { server: 0, load: loadCore, both: [...new Set([0, loadCore])], count: cpus().length };
+
+/** One core, or several. */
+export type Cores = number | readonly number[];
+
+/** A command that runs on some cores only. */
+export function pinned(to: Cores, command: readonly [string, ...string[]]): [string, ...string[]] {
+  return ["taskset", "-c", `${to}`, ...command];
 }
 
-/** Moves a running process to one core, with all its threads and whatever it starts from now on. */
-export function pin(core: number, pid = process.pid): void {
-  execFileSync("taskset", ["-a", "-c", "-p", `${core}`, `${pid}`], { stdio: "ignore" });
+/** Moves a running process to some cores, with all its threads and whatever it starts from now on. */
+export function pin(to: Cores, pid = process.pid): void {
+  execFileSync("taskset", ["-a", "-c", "-p", `${to}`, `${pid}`], { stdio: "ignore" });
 }
 
 function read(path: string): string {

@@ -1,3 +1,5 @@
+import type { Cores } from "./machine.ts";
+
 /** A server that can be measured: ours, or what somebody might pick instead. */
 export interface Peer {
   readonly name: string;
@@ -11,8 +13,8 @@ export interface Peer {
 
 /** Where a peer runs. */
 export interface Place {
-  /** The core that it is pinned to. */
-  readonly core: number;
+  /** The core that it is pinned to, or several. */
+  readonly core: Cores;
   /** The port of the Redis of this run, on 127.0.0.1. */
   readonly redisPort: number;
   /** An empty directory of its own. */

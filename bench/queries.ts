@@ -25,6 +25,7 @@ export interface QueriesSummary {
   readonly cpuPerRequest: Compared;
   readonly p50: Compared;
   readonly p99: Compared;
+  readonly p999: Compared;
   /** Why rounds failed. */
   readonly failures: readonly string[];
 }
@@ -62,6 +63,7 @@ function specFor(scenario: QueryScenario, { peer, redis }: Stage, effort: Effort
     .questions(questions)
     .random()
     .times({ warmup: effort.warmupSeconds * 1_000, measured: effort.seconds * 1_000 });
+  if (scenario.opening !== undefined) spec.opening(scenario.opening);
   if (scenario.writesPerSecond !== undefined) {
     const messages = manyTickers.map((topic) => ({
       bytes: command("HSET", `tickers:${topic.exchange}`, topic.symbol, tickerPayload(topic)),
@@ -102,6 +104,7 @@ function summary(all: readonly Rounds<QueriesRun>[], one: Rounds<QueriesRun>): Q
     cpuPerRequest: compare(all, one, (run) => run.cpuPerRequest),
     p50: compare(all, one, (run) => run.latency.p50),
     p99: compare(all, one, (run) => run.latency.p99),
+    p999: compare(all, one, (run) => run.latency.p999),
     failures: one.failures,
   };
 }

@@ -7,6 +7,8 @@ export interface QueryScenario {
   readonly about: string;
   readonly connections: number;
   readonly inFlight: number;
+  /** How many connections may be under way at a time while all are opened, where that matters. */
+  readonly opening?: number;
   /** What is asked, one chosen at random each time. */
   readonly questions: readonly Question[];
   /** How often some ticker is written meanwhile. */

@@ -4,7 +4,7 @@ import { LoadSpec, type Script } from "./load-spec.ts";
 import { families, residentBytes } from "./machine.ts";
 import { randomNumbers, someOf, topics as topicsOf } from "./payload.ts";
 import type { Fanout, Peer, RunningPeer } from "./peer.ts";
-import { onStage } from "./rounds.ts";
+import { NotOffered, onStage } from "./rounds.ts";
 
 /** What many connections cost one server. */
 export interface Held {
@@ -26,9 +26,9 @@ const settleMs = 3_000;
 const atOnce = 200;
 
 /** What a client of a peer sends until it could follow something. */
-function greeting({ fanout, port }: RunningPeer): Script {
+function greeting({ fanout }: RunningPeer): Script {
   const parts = fanout?.client(topicsOf(1)) ?? [];
-  if (parts.length === 0) throw new Error(`nobody can follow anything at port ${port}`);
+  if (parts.length === 0) throw new NotOffered("publish and subscribe");
   return { parts: parts.slice(0, Math.max(1, parts.length - 1)) };
 }
 

@@ -18,6 +18,8 @@ export interface Scenario {
   readonly pace: Pace;
   /** How many deliveries one update is, on average. */
   readonly audience: number;
+  /** How many connections may be under way at a time while all are opened, where that matters. */
+  readonly opening?: number;
   /** The peers that can do it at all; all of them where it is not told. */
   readonly only?: readonly string[];
   plan(fanout: Fanout): Plan;

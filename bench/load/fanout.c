@@ -8,7 +8,7 @@
 #include "loop.h"
 #include "publisher.h"
 
-enum { CARRY = 64, CHECK_MS = 50, LONGEST_CHECK_MS = 1000, PATIENCE_MS = 60000 };
+enum { CARRY = 64, CHECK_MS = 50, LONGEST_CHECK_MS = 1000, PATIENCE_MS = 60000, FIRST_AT_ONCE = 5000 };
 
 /*
  * Number 0 is nobody's: a value that was there before. 1 … messages: the first of each topic, published until every
@@ -49,6 +49,7 @@ static struct {
   struct update *updates;
   uint64_t update_count, update_room;
   uint64_t unready, seen_at_check;
+  unsigned next_first;
   uint64_t in_flight;
   uint64_t outstanding;
   uint64_t wanted, deliveries, duplicates, disorder, strays;
@@ -218,9 +219,20 @@ static int64_t publish_due(int64_t now) {
   return spec->window ? INT64_MAX : run.due;
 }
 
-static void publish_first(void) {
-  for (unsigned topic = 0; topic < run.spec->message_count; topic++)
-    if (run.topics[topic].unready) publisher_add(&run.publisher, topic, topic + 1);
+/* Publishes some of the first updates that are missing; returns true where these were the last ones for now. */
+static bool publish_first(void) {
+  for (unsigned many = 0; many < FIRST_AT_ONCE;) {
+    unsigned topic = run.next_first++;
+    if (run.topics[topic].unready) {
+      publisher_add(&run.publisher, topic, topic + 1);
+      many++;
+    }
+    if (run.next_first == run.spec->message_count) {
+      run.next_first = 0;
+      return true;
+    }
+  }
+  return false;
 }
 
 /* First updates that were published more than once may still be on their way: this one comes after all of them. */
@@ -290,14 +302,13 @@ static int64_t get_ready(int64_t now) {
   if (now >= run.check_at) {
     /* As long as they still come in, more of them would only be in the way. */
     if (run.opened && run.publisher.ready && run.seen_at_check == run.unready) {
-      publish_first();
-      run.check_ms = run.check_ms ? 2 * run.check_ms : CHECK_MS;
+      run.check_ms = publish_first() && run.check_ms ? 2 * run.check_ms : CHECK_MS;
       if (run.check_ms > LONGEST_CHECK_MS) run.check_ms = LONGEST_CHECK_MS;
     }
     run.seen_at_check = run.unready;
     run.check_at = later(now, run.check_ms ? run.check_ms : CHECK_MS);
   }
-  if (now > later(run.started, PATIENCE_MS))
+  if (now > later(run.opened ? run.opened : run.started, PATIENCE_MS))
     fail("after a minute %u of %u connections are open, and %llu first updates are missing", clients->open,
          clients->count, (unsigned long long)run.unready);
   return run.check_at;

@@ -14,7 +14,11 @@ export function redisPublisher(port: number): Fanout["publisher"] {
 /** The symbols of each exchange that some topics belong to. */
 export function byExchange(topics: readonly Topic[]): Map<string, string[]> {
   const symbols = new Map<string, string[]>();
-  for (const topic of topics) symbols.set(topic.exchange, [...(symbols.get(topic.exchange) ?? []), topic.symbol]);
+  for (const { exchange, symbol } of topics) {
+    const known = symbols.get(exchange);
+    if (known) known.push(symbol);
+    else symbols.set(exchange, [symbol]);
+  }
   return symbols;
 }
 
