@@ -49,8 +49,8 @@ const normal: Plan = {
   ],
   queries: [
     step("hot-64x8", 5, 1, 0.5, "ours", "webdis", "ws"),
-    step("hot-512x1", 5, 1, 0.5, "ours", "webdis"),
-    step("past-64x8", 5, 1, 0.5, "ours", "webdis"),
+    step("hot-512x1", 4, 1, 0.5, "ours", "webdis"),
+    step("past-64x8", 4, 1, 0.5, "ours", "webdis"),
     step("hot-1x1", 2, 1, 0.5, "ours", "webdis"),
     ...["hot-1x32", "uniform-64x8", "written-64x8", "all-tickers-16x2", "bars-16x2"].map((name) =>
       step(name, 1, 1, 0.5, "ours"),

@@ -54,7 +54,7 @@ export async function compareWorkers(effort: Effort): Promise<Outcome> {
   const single = named(scenarios, followed);
   const delivered = await fanout({ ...single, name: "workers-own", opening }, both, effort, complain);
   show(ofFanout(delivered), effort);
-  console.log("  (load and Redis run on one of the same two cores, so two workers cannot be twice as fast)");
+  console.log("  (load and Redis run on one of the same two cores: what they need, the second worker cannot have)");
   const outcomes = [outcomeOf(ofQueries(answered)), outcomeOf(ofFanout(delivered))];
   return {
     figures: outcomes.flatMap(({ figures }) => figures),

@@ -1,6 +1,6 @@
 import type { KeyFamily, Watch } from "./cache.ts";
 import type { Connection } from "./connection.ts";
-import { Hints } from "./hints.ts";
+import { Doubts } from "./doubts.ts";
 
 /** All channels have this prefix; the access rules grant the pattern below it literally, so it is the only pattern used. */
 const channelPrefix = "ticker_updates:";
@@ -54,7 +54,7 @@ export class Notices {
   readonly #keys = new Listeners<string>();
   // Those of them that a channel tells the values: here a written key is only a reason to check.
   readonly #checkers = new Listeners<string>();
-  readonly #hints = new Hints((key) => this.#checkers.get(key));
+  readonly #doubts = new Doubts((key) => this.#checkers.get(key));
   readonly #families = new Listeners<KeyFamily>();
   readonly #exact = new Listeners<string>();
   readonly #below = new Listeners<string>();
@@ -88,7 +88,8 @@ export class Notices {
 
   /** Tells a watcher nothing more. */
   remove(watch: Watch, watcher: Watcher): void {
-    for (const key of watch.keys ?? []) if (this.#listenersOf(watch).delete(key, watcher)) this.#hints.forget(key);
+    for (const key of watch.keys ?? []) if (this.#listenersOf(watch).delete(key, watcher)) this.#doubts.forget(key);
+    this.#doubts.delete(watcher);
     for (const family of watch.families ?? []) this.#families.delete(family, watcher);
     const waits: Promise<void>[] = [];
     if (watch.families) waits.push(this.#armFamilies());
@@ -101,6 +102,11 @@ export class Notices {
     for (const wait of waits) wait.catch(() => {});
   }
 
+  /** What a watcher was told has to be checked. */
+  doubt(watcher: Watcher): void {
+    this.#doubts.add(watcher);
+  }
+
   /** A key that was read has been written since, or all of them have: told by the connection that reads. */
   keyWritten(key: string | undefined): void {
     if (key === undefined) {
@@ -109,7 +115,7 @@ export class Notices {
       return;
     }
     for (const watcher of this.#keys.get(key)) watcher.stale(key);
-    if (this.#checkers.has(key)) this.#hints.written(key);
+    if (this.#checkers.has(key)) this.#doubts.written(key);
   }
 
   /** A key of an armed family was written, or all keys were: told by the other connection. */

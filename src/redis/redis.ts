@@ -94,6 +94,11 @@ export class Redis {
     this.#leases.end(key);
   }
 
+  /** What a watcher was told has to be checked: it will be told that it is stale, a little later. */
+  doubt(watcher: Watcher): void {
+    this.#notices.doubt(watcher);
+  }
+
   /** Begins to tell a watcher; resolves when nothing that happens from now on can be missed. */
   watch(watch: Watch, watcher: Watcher): Promise<void> {
     return this.#notices.add(watch, watcher);

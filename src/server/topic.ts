@@ -3,7 +3,6 @@ import type { LiveQuery } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
-import { toFullSecondMs } from "../redis/full-second.ts";
 import type { Redis } from "../redis/redis.ts";
 import { Audience, type Batch, type Subscriber, together, Update } from "./audience.ts";
 import { textFrame } from "./outbox.ts";
@@ -110,7 +109,7 @@ export class Topic {
     this.#stale = { keys: undefined };
     await this.#look();
     this.#opened = true;
-    if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
+    if (this.#stale) this.#schedule();
   }
 
   /** Ends it. */
@@ -149,9 +148,7 @@ export class Topic {
     const changes = this.#feed.hear?.(channel, message);
     if (changes) this.#apply(changes);
     // Writers may overtake each other between writing and publishing: what counts in the end is what was written.
-    if (changes?.length === 0) return;
-    this.#stale = { keys: undefined };
-    this.#schedule(true);
+    if (changes?.length !== 0) this.#context.redis.doubt(this);
   }
 
   /** Redis cannot be reached: what is known stands, but nobody knows whether it is still true. */
@@ -179,11 +176,9 @@ export class Topic {
     this.#tell({ type: "stream_status", topic: this.name, state: "stale", epoch, since, error_code: error.code });
   }
 
-  #schedule(doubt = false): void {
+  #schedule(): void {
     if (!this.#opened || this.#closed || this.#looking) return;
-    // A doubt can wait; what is known to have changed cannot.
-    if (this.#timer && doubt) return;
-    const wait = Math.max(0, this.#restUntil - burstMs - performance.now(), doubt ? toFullSecondMs() : 0);
+    const wait = Math.max(0, this.#restUntil - burstMs - performance.now());
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (wait === 0) void this.#lookAgain();
@@ -205,7 +200,7 @@ export class Topic {
       this.#timer = setTimeout(() => void this.#lookAgain(), this.#retryMs * (0.5 + Math.random() / 2));
       return;
     }
-    if (this.#stale) this.#schedule(this.#feed.hear !== undefined);
+    if (this.#stale) this.#schedule();
   }
 
   async #look(): Promise<void> {
@@ -225,7 +220,7 @@ export class Topic {
         this.#trouble = undefined;
         this.#tell(this.#liveStatus());
       }
-      if (doubt) this.#stale ??= { keys: undefined };
+      if (doubt) this.#context.redis.doubt(this);
     } finally {
       this.#looking = false;
       const end = performance.now();
