@@ -18,6 +18,8 @@ interface Pace {
   /** What each of its streams asked for, in milliseconds. */
   readonly intervals: number[];
   readonly waiting: Map<string, Update>;
+  /** The id of what was sent last. */
+  lastId: number;
   /** Nothing is sent before, by the clock of `performance.now()`. */
   quietUntil: number;
   timer: NodeJS.Timeout | undefined;
@@ -31,7 +33,6 @@ export class Subscription implements Subscriber {
   readonly topic: Topic;
   place = -1;
   readonly #sink: Sink;
-  #lastId = 0;
   /** Missing while there is one stream, which wants every change, and nothing waits. */
   #pace: Pace | undefined;
 
@@ -44,7 +45,8 @@ export class Subscription implements Subscriber {
   add(intervalMs: number): void {
     const isFirst = this.place < 0;
     if (!isFirst || intervalMs > 0) {
-      this.#pace ??= paceOf(isFirst ? [] : [0]);
+      // The picture will say which id was the last.
+      this.#pace ??= paceOf(isFirst ? [] : [0], 0);
       this.#pace.intervals.push(intervalMs);
     }
     this.topic.join(this);
@@ -63,17 +65,19 @@ export class Subscription implements Subscriber {
   begin({ chunk, size, lastId }: Batch): void {
     // What was waiting is part of the picture.
     this.#forget();
-    this.#lastId = lastId;
+    if (this.#pace) this.#pace.lastId = lastId;
     this.#sink.updates(chunk, size);
   }
 
   deliver({ chunk, size, lastId, updates }: News): void {
-    if (!this.#sink.congested && (this.#pace === undefined || isIdle(this.#pace))) {
-      this.#lastId = lastId;
+    const pace = this.#pace;
+    if (!this.#sink.congested && (pace === undefined || isIdle(pace))) {
+      if (pace) pace.lastId = lastId;
       this.#sink.updates(chunk, size);
       return;
     }
-    this.#pace ??= paceOf([0]);
+    // Ids are without gaps: all before the first of these was sent.
+    this.#pace ??= paceOf([0], lastId - size);
     for (const update of updates) this.#deliverOne(update, this.#pace);
   }
 
@@ -94,7 +98,7 @@ export class Subscription implements Subscriber {
     const pace = this.#pace;
     if (pace === undefined || pace.waiting.size === 0) return;
     for (const update of pace.waiting.values()) {
-      const skipped = update.updateId - this.#lastId - 1;
+      const skipped = update.updateId - pace.lastId - 1;
       this.#send(update, skipped === 0 ? update.frame : update.frameAfter(skipped), pace);
     }
     pace.waiting.clear();
@@ -117,7 +121,7 @@ export class Subscription implements Subscriber {
   }
 
   #send(update: Update, frame: Buffer, pace: Pace): void {
-    this.#lastId = update.updateId;
+    pace.lastId = update.updateId;
     pace.quietUntil = performance.now() + intervalOf(pace);
     this.#sink.updates(frame, 1);
   }
@@ -141,7 +145,9 @@ export class Subscription implements Subscriber {
   }
 }
 
-const paceOf = (intervals: number[]): Pace => ({ intervals, waiting: new Map(), quietUntil: 0, timer: undefined });
+function paceOf(intervals: number[], lastId: number): Pace {
+  return { intervals, waiting: new Map(), lastId, quietUntil: 0, timer: undefined };
+}
 
 const intervalOf = ({ intervals }: Pace) => Math.min(...intervals);
 
