@@ -20,7 +20,8 @@ export function failure({ code, message, details }: CacheError): Answer {
 }
 
 interface Kept {
-  readonly evidence: Evidence;
+  /** Says whether the answer holds. Of one that is complete only its leases: who asked must not be kept with it. */
+  readonly basis: { readonly holds: boolean; readonly isPassing?: boolean };
   readonly answer: Answer | Promise<Answer>;
   readonly bytes: number;
 }
@@ -62,11 +63,11 @@ export class Answers {
     const alone = () => read(asked, new Question(this.#common, asker));
     if (this.#maxBytes === 0 || this.#passing.has(operation)) return alone();
     const kept = this.#kept.get(key);
-    if (!kept?.evidence.holds) return this.#ask(asked, asker);
-    const { answer, evidence } = kept;
+    if (!kept?.basis.holds) return this.#ask(asked, asker);
+    const { answer, basis } = kept;
     if (answer instanceof Promise)
       // Where it turns out to depend on who asks, everybody asks for himself.
-      return answer.then((shared) => (evidence.isPassing ? alone() : shared));
+      return answer.then((shared) => (basis.isPassing ? alone() : shared));
     this.#touch(key, kept);
     return answer;
   }
@@ -74,7 +75,7 @@ export class Answers {
   #ask(asked: Asked, asker: Asker): Promise<Answer> {
     const evidence = new Evidence(this.#common, asker, this.#lease());
     const answer = this.#read(asked, evidence);
-    this.#keep(asked.key, { evidence, answer, bytes: 0 });
+    this.#keep(asked.key, { basis: evidence, answer, bytes: 0 });
     return answer;
   }
 
@@ -85,12 +86,12 @@ export class Answers {
       const answer = await read(asked, evidence);
       const bytes = bytesPerEntry + Buffer.byteLength(key) + Buffer.byteLength(answer);
       isKept = evidence.holds && bytes <= this.#maxBytes;
-      if (isKept) this.#keep(key, { evidence, answer, bytes });
+      if (isKept) this.#keep(key, { basis: evidence.cache, answer, bytes });
       return answer;
     } finally {
       if (evidence.isPassing) this.#passing.add(operation);
       const waiting = this.#kept.get(key);
-      if (!isKept && waiting?.evidence === evidence) this.#drop(key, waiting);
+      if (!isKept && waiting?.basis === evidence) this.#drop(key, waiting);
     }
   }
 
