@@ -1,5 +1,3 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { identityAccounts } from "../src/operations/account-map.ts";
 import type { Asker } from "../src/operations/reading.ts";
@@ -7,10 +5,8 @@ import { Redis } from "../src/redis/redis.ts";
 import { Answers } from "../src/server/answers.ts";
 import type { Common } from "../src/server/question.ts";
 import { type Asked, Requests } from "../src/server/requests.ts";
+import { collectGarbage } from "./kit/garbage.ts";
 import { startRedis } from "./kit/redis.ts";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
 
 test("an answer that is kept does not keep the connection that asked first", async () => {
   await using server = await startRedis();

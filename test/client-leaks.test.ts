@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { getEventListeners, once } from "node:events";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { afterAll, expect, test } from "vitest";
+import { collectGarbage } from "./kit/garbage.ts";
 import { startGateway } from "./kit/gateway.ts";
 import { startPeer } from "./kit/peer.ts";
 import { setTicker } from "./kit/streams.ts";
@@ -12,9 +11,6 @@ const gateway = await startGateway();
 const { redis } = gateway;
 await setTicker(redis, "binance", "BTC/USDT", 1);
 afterAll(() => gateway[Symbol.asyncDispose]());
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
 
 test("a thousand streams, opened and left, leave nothing behind, neither here nor at the gateway", async () => {
   const client = await gateway.client();

@@ -1,8 +1,7 @@
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { Inbox } from "../src/client/inbox.ts";
+import { collectGarbage } from "./kit/garbage.ts";
 
 const over = { done: true, value: undefined };
 
@@ -170,8 +169,6 @@ test("a long queue that never runs empty keeps nothing of what was taken", async
     inbox.put({ n });
   }
   expect(inbox.size).toBe(10_000);
-  setFlagsFromString("--expose-gc");
-  const collectGarbage = runInNewContext("gc") as () => void;
   await vi.waitFor(() => {
     collectGarbage();
     expect(taken.filter((value) => value.deref()).length).toBeLessThan(10);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Requests } from "../src/server/requests.ts";
+import { collectGarbage } from "./kit/garbage.ts";
 
 const ticker = (symbol: string) => ({ exchange: "binance", symbol });
 
@@ -47,9 +48,11 @@ test("of an id that stands there twice the last one counts, as JSON has it", () 
 
 test("what is known is bounded", () => {
   const requests = new Requests();
+  collectGarbage();
   const before = process.memoryUsage().heapUsed;
   for (let at = 0; at < 200_000; at++)
     requests.read(`{"request_id":"1","operation":"get_ticker","params":${JSON.stringify(ticker(`S${at}`))}}`);
+  collectGarbage();
   // All of them would be some hundred megabytes.
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(60_000_000);
 });
