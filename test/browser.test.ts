@@ -1,64 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
 import { expect, onTestFinished, test } from "vitest";
+import { browserPath, clientBundle, visit } from "./kit/browser.ts";
 import { startGateway } from "./kit/gateway.ts";
 import { setTicker } from "./kit/streams.ts";
 import { startWebSocketProxy } from "./kit/websocket-proxy.ts";
-
-/** The client as a web page gets it. */
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: ["src/client/index.ts"],
-    platform: "browser",
-    format: "esm",
-    target: "es2022",
-    bundle: true,
-    minify: true,
-    write: false,
-    logLevel: "error",
-  });
-  const [file] = outputFiles;
-  if (!file) throw new Error("esbuild made nothing");
-  return file.text;
-}
-
-/** Where the browser is. @throws Error there is none */
-function browser(): string {
-  const directories = (process.env["PATH"] ?? "").split(delimiter);
-  for (const name of ["chromium", "chromium-browser", "google-chrome"])
-    for (const directory of directories) {
-      const path = join(directory, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {}
-    }
-  throw new Error("There is no Chromium here: install one with `scripts/setup.sh --browser`.");
-}
-
-/** Opens a page in a browser of its own, which goes with the test. */
-async function visit(url: string): Promise<ChildProcess> {
-  const profile = await mkdtemp(join(tmpdir(), "fullon-cache-api-browser-"));
-  const quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", ...quiet];
-  // In a group of its own, because it is many processes.
-  const child = spawn(browser(), [...flags, `--user-data-dir=${profile}`, url], { detached: true, stdio: "ignore" });
-  const gone = once(child, "exit");
-  onTestFinished(async () => {
-    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
-    await gone;
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
-  });
-  return child;
-}
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
   let text = "";
@@ -67,7 +15,7 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
 }
 
 test("the client for web pages is small, and nothing of the server or of Node comes with it", async () => {
-  const text = await bundle();
+  const text = await clientBundle();
   expect(gzipSync(text).length).toBeLessThan(12_000);
   for (const foreign of ["node:", "typebox", "order_status:", "tickers:", "ohlcv:", "process:", "HGETALL", "require("])
     expect(text).not.toContain(foreign);
@@ -78,7 +26,7 @@ test("in a real browser the client asks, follows, heals and fails as it does her
   await using gateway = await startGateway();
   await using proxy = await startWebSocketProxy(gateway.server.url);
   await setTicker(gateway.redis, "binance", "BTC/USDT", 1);
-  const script = await bundle();
+  const script = await clientBundle();
   const page = `<!doctype html><script type="module">
     import { CacheError, fullonCacheApi, merge } from "/client.js";
     const tell = (path, value) => fetch(path, { method: "POST", body: JSON.stringify(value) });
@@ -129,8 +77,8 @@ test("in a real browser the client asks, follows, heals and fails as it does her
   });
   await once(http, "listening");
 
-  const child = await visit(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
-  const ended = once(child, "exit").then(([code]) => `the browser ended with code ${code}`);
+  await using browser = await visit(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
+  const ended = browser.ended.then((code) => `the browser ended with code ${code}`);
   expect(await Promise.race([result, ended])).toEqual({
     price: 1,
     isOurs: true,
@@ -151,7 +99,7 @@ test("without a browser the error says what to do", () => {
   const { PATH } = process.env;
   process.env["PATH"] = "/nowhere";
   try {
-    expect(browser).toThrow("scripts/setup.sh --browser");
+    expect(browserPath).toThrow("scripts/setup.sh --browser");
   } finally {
     process.env["PATH"] = PATH;
   }

@@ -1,31 +1,12 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { build } from "esbuild";
+import { clientBundle, visit } from "../../test/kit/browser.ts";
 
 /** How long it took in a browser to take in the updates, in milliseconds, in each round. */
 export interface BrowserTimes {
   readonly client: readonly number[];
   readonly bare: readonly number[];
-}
-
-/** The client as a web page gets it. */
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [new URL("../../src/client/index.ts", import.meta.url).pathname],
-    platform: "browser",
-    format: "esm",
-    target: "es2022",
-    bundle: true,
-    minify: true,
-    write: false,
-    logLevel: "error",
-  });
-  return outputFiles[0]?.text ?? "";
 }
 
 const pageOf = (url: string, updates: number, rounds: number) => `<!doctype html><script type="module">
@@ -72,7 +53,7 @@ const pageOf = (url: string, updates: number, rounds: number) => `<!doctype html
  * @throws Error there is no `chromium` here, or it ends before it is done
  */
 export async function measureBrowser(port: number, updates: number, rounds: number): Promise<BrowserTimes> {
-  const script = await bundle();
+  const script = await clientBundle();
   const page = pageOf(`ws://127.0.0.1:${port}`, updates, rounds);
   let tell = (_: BrowserTimes) => {};
   const told = new Promise<BrowserTimes>((resolve) => {
@@ -90,26 +71,16 @@ export async function measureBrowser(port: number, updates: number, rounds: numb
     response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html").end(isScript ? script : page);
   }).listen(0, "127.0.0.1");
   await once(http, "listening");
-  const profile = await mkdtemp(join(tmpdir(), "fullon-cache-api-bench-"));
-  const quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...quiet];
-  const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/`;
-  // In a group of its own, because it is many processes.
-  const child = spawn("chromium", [...flags, `--user-data-dir=${profile}`, url], { detached: true, stdio: "ignore" });
-  const gone = new Promise<never>((_, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`chromium ended with code ${code}`)));
+  const browser = await visit(`http://127.0.0.1:${(http.address() as AddressInfo).port}/`);
+  const gone = browser.ended.then((code) => {
+    throw new Error(`chromium ended with code ${code}`);
   });
   try {
     return await Promise.race([told, gone]);
   } finally {
     gone.catch(() => {});
-    if (child.pid !== undefined && child.exitCode === null) {
-      process.kill(-child.pid, "SIGKILL");
-      await once(child, "exit");
-    }
+    await browser[Symbol.asyncDispose]();
     http.close();
     http.closeAllConnections();
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   }
 }

@@ -7,6 +7,7 @@
 #include "histogram.h"
 #include "loop.h"
 #include "publisher.h"
+#include "say.h"
 
 enum { CARRY = 64, CHECK_MS = 50, LONGEST_CHECK_MS = 1000, PATIENCE_MS = 60000, FIRST_AT_ONCE = 5000 };
 
@@ -257,11 +258,6 @@ static uint64_t missing(void) {
     }
   }
   return sum;
-}
-
-static void say(const char *event) {
-  printf("{\"event\":\"%s\"}\n", event);
-  fflush(stdout);
 }
 
 static void report(void) {

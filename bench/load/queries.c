@@ -8,6 +8,7 @@
 #include "histogram.h"
 #include "loop.h"
 #include "publisher.h"
+#include "say.h"
 
 /* What comes unasked in the beginning, such as a greeting, must not be taken for an answer. */
 enum { SETTLE_MS = 300, PATIENCE_MS = 60000 };
@@ -122,11 +123,6 @@ static uint64_t unanswered(void) {
   uint64_t sum = 0;
   for (unsigned at = 0; at < run.clients.count; at++) sum += run.askers[at].waiting;
   return sum;
-}
-
-static void say(const char *event) {
-  printf("{\"event\":\"%s\"}\n", event);
-  fflush(stdout);
 }
 
 static void report(void) {

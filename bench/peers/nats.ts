@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Fanout, Peer, Topic } from "../peer.ts";
 import { missingProgram, program } from "./program.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 import { frame, upgrade } from "./websocket.ts";
 
 const hello = 'CONNECT {"verbose":false,"pedantic":false,"headers":false}\r\n';

@@ -1,10 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../../test/kit/free-port.ts";
 import { families, openFilesAllowed } from "../machine.ts";
 import type { Fanout, Peer, Topic } from "../peer.ts";
 import { missingProgram, program } from "./program.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 import { upgrade } from "./websocket.ts";
 
 const module = "/usr/lib/nginx/modules/ngx_nchan_module.so";

@@ -2,10 +2,11 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Fanout, Peer, Place } from "../peer.ts";
 import { command } from "../redis.ts";
 import { ourFanout, ourQueries } from "./our-protocol.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 // Another build may stand in for it, to compare with.

@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Fanout, Peer, Queries } from "../peer.ts";
 import { byExchange, redisPublisher } from "./our-protocol.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 import { frame, upgrade } from "./websocket.ts";
 
 const path = "/socket.io/?EIO=4&transport=websocket";

@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Peer } from "../peer.ts";
 import { ourFanout, ourQueries } from "./our-protocol.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 
 /** uWebSockets.js, from a package that carries its builds: under its own name npm has none. */
 export const uwebsockets: Peer = {

@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Peer, Queries, Question } from "../peer.ts";
 import { missingProgram, program } from "./program.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 
 function path({ operation, params }: Question): string {
   const word = encodeURIComponent;

@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../test/kit/free-port.ts";
 import type { Peer } from "../peer.ts";
 import { ourFanout, ourQueries } from "./our-protocol.ts";
-import { freePort, serve } from "./server.ts";
+import { serve } from "./server.ts";
 
 /** `ws` and `redis` as most people would use them. */
 export const ws: Peer = {
