@@ -46,6 +46,12 @@ test("of an id that stands there twice the last one counts, as JSON has it", () 
     expect(requests.read(text(first))).toMatchObject({ id: "last", asked: { name: "ping" } });
 });
 
+test("a frame that is no JSON is not taken for one that was read before", () => {
+  const requests = new Requests();
+  expect(requests.read('{"request_id":"a\\",b","operation":"ping"}')).toMatchObject({ id: 'a",b' });
+  expect(requests.read('{"request_id":"a",b","operation":"ping"}')).toMatchObject({ id: null });
+});
+
 test("what is known is bounded", () => {
   const requests = new Requests();
   collectGarbage();

@@ -1,3 +1,4 @@
+import { backoffMs } from "../protocol/backoff.ts";
 import { CacheError, errorCodes, isErrorCode } from "../protocol/errors.ts";
 import type { StreamOpened, StreamStatus } from "../protocol/frames.ts";
 import type { Calls } from "./calls.ts";
@@ -113,7 +114,7 @@ export class Subscriptions implements StreamHost {
         if (feed.ended) return;
         if (!(error instanceof CacheError) || !error.retryable) return feed.end(error);
         feed.interrupted(error);
-        const delayMs = Math.random() * Math.min(maxRetryMs, firstRetryMs * 2 ** attempt);
+        const delayMs = backoffMs(attempt, firstRetryMs, maxRetryMs);
         subscription.retry = setTimeout(() => this.#subscribe(feed, subscription, attempt + 1), delayMs);
       },
     });

@@ -60,16 +60,19 @@ export class Answers {
   /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
   to(asked: Asked, asker: Asker): Answer | Promise<Answer> {
     const { operation, key } = asked;
-    const alone = () => read(asked, new Question(this.#common, asker));
-    if (this.#maxBytes === 0 || this.#passing.has(operation)) return alone();
+    if (this.#maxBytes === 0 || this.#passing.has(operation)) return this.#readAlone(asked, asker);
     const kept = this.#kept.get(key);
     if (!kept?.basis.holds) return this.#ask(asked, asker);
     const { answer, basis } = kept;
     if (answer instanceof Promise)
       // Where it turns out to depend on who asks, everybody asks for himself.
-      return answer.then((shared) => (basis.isPassing ? alone() : shared));
+      return answer.then((shared) => (basis.isPassing ? this.#readAlone(asked, asker) : shared));
     this.#touch(key, kept);
     return answer;
+  }
+
+  #readAlone(asked: Asked, asker: Asker): Promise<Answer> {
+    return read(asked, new Question(this.#common, asker));
   }
 
   #ask(asked: Asked, asker: Asker): Promise<Answer> {

@@ -175,21 +175,22 @@ export class Connection implements Sink, Asker {
     // ws gives one Buffer for a whole message unless it is told otherwise.
     const request = isBinary ? binary : this.#context.requests.read((data as Buffer).toString());
     if ("error" in request) this.#answer(request.id, failure(request.error));
-    else this.#begin(request.id, request.asked);
+    else this.#begin(request);
   }
 
-  #begin(id: RequestId, asked: Asked | AskedStream): void {
+  #begin(request: Exclude<Request, { error: CacheError }>): void {
+    const { id } = request;
     const refusal = this.#refusal(id);
     if (refusal) {
       this.#answer(id, failure(refusal));
       return;
     }
-    const answer =
-      asked.operation.kind === "live"
-        ? this.#openStream(id, asked as AskedStream)
-        : this.#context.answers.to(asked as Asked, this);
-    if (answer instanceof Promise) void this.#answerLater(id, asked, answer);
-    else this.#answer(id, answer);
+    if ("stream" in request) void this.#answerLater(id, request.stream, this.#openStream(id, request.stream));
+    else {
+      const answer = this.#context.answers.to(request.asked, this);
+      if (answer instanceof Promise) void this.#answerLater(id, request.asked, answer);
+      else this.#answer(id, answer);
+    }
   }
 
   /** Why no more may be asked now, if so. */

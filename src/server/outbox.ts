@@ -11,8 +11,7 @@ export function textFrame(text: string): Buffer {
   if (header === 2) frame[1] = length;
   else if (header === 4) {
     frame[1] = 126;
-    frame[2] = length >>> 8;
-    frame[3] = length & 255;
+    frame.writeUInt16BE(length, 2);
   } else {
     frame[1] = 127;
     frame.writeBigUInt64BE(BigInt(length), 2);

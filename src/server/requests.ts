@@ -5,23 +5,26 @@ import { maxRequestIdLength, type RequestId } from "../protocol/frames.ts";
 
 type Params = Readonly<Record<string, unknown>>;
 
-interface Asking<O> {
+/** A question that is right. */
+export interface Asked {
   readonly name: string;
-  readonly operation: O;
+  readonly operation: Query;
   readonly params: Params;
   /** The same for all that ask the same. */
   readonly key: string;
 }
 
-/** What is asked for: one answer. */
-export type Asked = Asking<Query>;
+/** A stream that may be opened. */
+export interface AskedStream {
+  readonly name: string;
+  readonly operation: LiveQuery;
+  readonly params: Params;
+}
 
-/** What is asked for: a stream. */
-export type AskedStream = Asking<LiveQuery>;
-
-/** A request that is right, or what is wrong with it; `id` is null where even that cannot be read. */
+/** What a request asks for, or what is wrong with it; `id` is null where even that cannot be read. */
 export type Request =
-  | { readonly id: RequestId; readonly asked: Asked | AskedStream }
+  | { readonly id: RequestId; readonly asked: Asked }
+  | { readonly id: RequestId; readonly stream: AskedStream }
   | { readonly id: RequestId | null; readonly error: CacheError };
 
 // How most clients begin a request. What follows is the same text whenever they ask the same.
@@ -38,15 +41,14 @@ export class Requests {
   /** Reads one. */
   read(text: string): Request {
     const end = text.startsWith(beginning) ? text.indexOf('",', beginning.length) : -1;
-    if (end < 0 || text.length > maxKnownLength) return parse(text);
     const id = text.slice(beginning.length, end);
+    if (end < 0 || text.length > maxKnownLength || !plainId.test(id)) return parse(text);
     const rest = text.slice(end);
     const known = this.#known.get(rest);
-    if (known && plainId.test(id)) return { id, asked: known };
+    if (known) return { id, asked: known };
     const request = parse(text);
     // The id could stand there twice; then the last one counts.
-    if ("asked" in request && request.asked.operation.kind === "query" && !rest.includes("request_id"))
-      this.#learn(rest, request.asked as Asked);
+    if ("asked" in request && !rest.includes("request_id")) this.#learn(rest, request.asked);
     return request;
   }
 
@@ -82,15 +84,16 @@ function parse(text: string): Request {
     if (!operation) throw unknownOperation(name);
     const fault = operation.check(params);
     if (fault) throw new CacheError("INVALID_PARAMS", fault.message, { details: { path: fault.path } });
-    const asked = { name, operation, params: params as Params, key: keyOf(name, operation, params as Params) };
-    return { id, asked: asked as Asked | AskedStream };
+    const asked = { name, params: params as Params };
+    if (operation.kind === "live") return { id, stream: { ...asked, operation } };
+    return { id, asked: { ...asked, operation, key: keyOf(name, operation, asked.params) } };
   } catch (error) {
     return { id, error: error as CacheError };
   }
 }
 
 /** What makes two questions the same. The length of a text stands before it, so that no two of them run together. */
-function keyOf(name: string, { params: schemas }: Query | LiveQuery, params: Params): string {
+function keyOf(name: string, { params: schemas }: Query, params: Params): string {
   let key = name;
   for (const param in schemas) {
     const value = params[param];
