@@ -102,7 +102,9 @@ test("the same `for await` goes on when the gateway was killed and started again
 
   first.kill("SIGKILL");
   await until(() => expect(history.at(-1)?.state).not.toBe("open"));
-  expect(reader.stream.state).toMatchObject({ state: "opening", reason: expect.stringContaining("was closed") });
+  // By now it may have tried to come back, in vain.
+  const reason = expect.stringMatching(/was closed|could not be made/);
+  expect(reader.stream.state).toMatchObject({ state: "opening", reason });
   await deleteOrder(redis, "goes");
   await saveOrder(redis, exchange, "comes", "open");
   const asked = client.getQueueLength(exchange);
