@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser setup-bench demo dev format lint test check bench bench-quick bench-full
+.PHONY: help setup setup-browser setup-bench demo dev format lint test chaos check bench bench-quick bench-full
 
 tsx := node --import tsx
 redis := $(if $(REDIS_URL),--redis-url '$(REDIS_URL)')
@@ -30,6 +30,9 @@ lint: setup ## Check format, style, types and unused code
 
 test: setup-browser ## Run all tests, with coverage
 	@npm test --silent
+
+chaos: setup ## Break everything that can break, in under five minutes; see docs/reliability.md
+	@$(tsx) scripts/chaos.ts
 
 check: setup-browser ## Lint, build and test: what must pass before a change is merged
 	@npm run --silent check

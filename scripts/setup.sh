@@ -54,6 +54,10 @@ if ! has redis-server; then
   end_service
 fi
 
+if $with_browser && ! has openssl; then
+  install openssl "the tests make certificates with it"
+fi
+
 if $with_browser && ! has chromium && ! has chromium-browser && ! has google-chrome; then
   install chromium "the client is tested in it"
 fi

@@ -26,8 +26,15 @@ test("an answer that is kept does not keep the connection that asked first", asy
   const params = { exchange: "binance", symbol: "BTC/USDT" };
   const request = new Requests().read(JSON.stringify({ request_id: "1", operation: "get_ticker", params }));
   const { asked } = request as { asked: Asked };
+  const newAsker = (): Asker => ({
+    updatesSent: 0,
+    accounts: undefined,
+    streams: () => [],
+    unsubscribe() {},
+    authenticate: () => Promise.reject(new Error("nobody asks for it")),
+  });
   const ask = async () => {
-    const asker: Asker = { updatesSent: 0, streams: () => [], unsubscribe() {} };
+    const asker = newAsker();
     await answers.to(asked, asker);
     return new WeakRef(asker);
   };
@@ -38,7 +45,6 @@ test("an answer that is kept does not keep the connection that asked first", asy
       return gone.deref() === undefined;
     })
     .toBe(true);
-  const other: Asker = { updatesSent: 0, streams: () => [], unsubscribe() {} };
-  expect(answers.to(asked, other)).toContain('"price":1');
+  expect(answers.to(asked, newAsker())).toContain('"price":1');
   await redis.close();
 });

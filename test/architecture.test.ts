@@ -11,7 +11,7 @@ const arrows: Readonly<Record<string, Partial<Record<Use, readonly string[]>>>> 
   protocol: {},
   operations: { values: ["protocol", "redis/values.ts", "npm:typebox"], types: ["redis/cache.ts"] },
   redis: { values: ["protocol", "npm:redis"] },
-  server: { values: ["operations", "protocol", "redis", "npm:ws", "npm:pino", "node:"] },
+  server: { values: ["operations", "protocol", "redis", "npm:jose", "npm:pino", "npm:typebox", "npm:ws", "node:"] },
   client: { values: ["protocol"], types: ["operations"], late: ["npm:ws"] },
   demo: { values: ["npm:redis", "node:"] },
   docs: { values: ["operations", "protocol", "server/settings.ts", "npm:typebox"] },

@@ -180,7 +180,7 @@ test("a port that is taken is a sentence, and the exit code 1", async () => {
 
 test("a host that is not of this machine is a sentence, and the exit code 1", async () => {
   // 192.0.2.0/24 belongs to documentation: no machine has an address of it.
-  const { code, error } = await outcome(["serve", ...onFreePort, "--host", "192.0.2.1"]);
+  const { code, error } = await outcome(["serve", ...onFreePort, "--host", "192.0.2.1", "--insecure"]);
   expect(code).toBe(1);
   expect(error).toMatch(/192\.0\.2\.1.*: --host must be an address of this machine$/);
 });
@@ -228,6 +228,7 @@ test("demo of a Redis that exists shows what is there and writes nothing to it",
     "client|setname",
     "client|tracking",
     "client|id",
+    "acl|dryrun",
     "select",
     "ping",
     "scan",

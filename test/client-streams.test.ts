@@ -280,7 +280,7 @@ test("who reads slowly gets the latest of every item, and is told how many were 
 });
 
 test("who keeps up is given every update, also of many that come at once; who does not is told how many were left out", async () => {
-  vi.useFakeTimers({ toFake: ["Date"] });
+  vi.useFakeTimers({ toFake: ["performance"] });
   onTestFinished(() => void vi.useRealTimers());
   const total = 20_000;
   const topic = "ticker:binance:BTC/USDT";

@@ -22,8 +22,10 @@ test("only what may pass by itself is worth another try", () => {
   expect(retryable.map(([code]) => code)).toEqual([
     "CACHE_UNAVAILABLE",
     "CACHE_TIMEOUT",
+    "AUTH_UNAVAILABLE",
     "RATE_LIMITED",
     "SLOW_CONSUMER",
+    "OVERLOADED",
     "DRAINING",
     "INTERNAL_ERROR",
     "CONNECTION_FAILED",

@@ -30,7 +30,7 @@ async function pair() {
   answer.socket.on("data", () => reads++);
   const pressed: number[] = [];
   return {
-    outbox: new Outbox(websocket, request.socket, (bytes) => pressed.push(bytes)),
+    outbox: new Outbox(websocket, request.socket, () => pressed.push(request.socket.writableLength)),
     /** How many bytes were waiting each time that the socket had not taken all. */
     pressed,
     websocket,

@@ -143,3 +143,18 @@ test.concurrent("its types are found, and tell a right program from a wrong one"
     expect.stringMatching(/^wrong\.ts\(\d+,\d+\): error TS2554: Expected 2-3 arguments, but got 1\.$/),
   ]);
 });
+
+test("what is installed at run time is pinned by its content, and runs no script when it is", async () => {
+  const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const { "": _own, ...packages } = lock.packages as Record<string, Readonly<Record<string, unknown>>>;
+  const used = Object.entries(packages).filter(([, { dev, devOptional }]) => !dev && !devOptional);
+  const names = used.map(([path]) => path.replace("node_modules/", ""));
+  expect(names).toEqual(expect.arrayContaining(Object.keys(manifest.dependencies)));
+  expect(used.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+  expect(used.filter(([, { integrity }]) => !/^sha512-/.test(String(integrity)))).toEqual([]);
+  for (const [path] of used) {
+    const { scripts = {} } = JSON.parse(readFileSync(join(root, path, "package.json"), "utf8"));
+    const run = ["preinstall", "install", "postinstall"].filter((name) => Object.hasOwn(scripts, name));
+    expect(run, path).toEqual([]);
+  }
+});

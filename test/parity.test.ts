@@ -766,7 +766,7 @@ test("the health of the system is that of its processes, asked once or streamed"
   ]);
   const { redis, gateway: summary, ...health } = (await ask("get_system_health")) as Json;
   expect(health).toEqual(expected);
-  expect(redis).toEqual({ connected: true, change_detection: "tracking" });
+  expect(redis).toEqual({ connected: true, change_detection: "tracking", read_only: null });
   expect(summary).toMatchObject({ connections: 1, streams: 0, topics: 0, corrupt_values: 0 });
   const { items, topics } = await picture("stream_process_health", {});
   expect([topics, items]).toEqual([["process_health"], [expected]]);
@@ -778,7 +778,7 @@ test("the gateway says who it is, what it allows, and what this connection follo
     name: "fullon-cache-api",
     protocol: 1,
     limits: { max_frame_bytes: 1_048_576, max_in_flight: 1_000, max_streams: 1_000, max_topics: 10_000 },
-    redis: { connected: true, change_detection: "tracking" },
+    redis: { connected: true, change_detection: "tracking", read_only: null },
   });
   expect(info["version"]).toMatch(/^\d+\.\d+\.\d+/);
   expect(await ask("list_streams")).toEqual([]);

@@ -1,42 +1,18 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, type ExpectStatic, test } from "vitest";
+import { describe, test } from "vitest";
+import { Asking } from "./kit/asking.ts";
+import { figure, isLong, scaled } from "./kit/chaos.ts";
+import { followAll } from "./kit/follow-all.ts";
 import { type Frame, startGateway, type TestGateway, type Wire } from "./kit/gateway.ts";
 import { Picture } from "./kit/picture.ts";
 import { startProxy } from "./kit/proxy.ts";
-import { startRedis, type TestRedis } from "./kit/redis.ts";
-import { beat, follow, isTrue, pushTrades, saveOrder, setTicker, streamKinds } from "./kit/streams.ts";
+import { accessRules, startRedis, type TestRedis } from "./kit/redis.ts";
+import { beat, follow, pushTrades, saveOrder, setTicker, streamKinds } from "./kit/streams.ts";
 
 const user = "fullon_cache_api";
-
-/** One connection that follows a stream of every kind, and what it knows of each. */
-async function followAll(gateway: TestGateway, expect: ExpectStatic) {
-  const kinds = streamKinds("all");
-  const wire = await gateway.wire();
-  for (const kind of kinds) await follow(wire, kind.operation, kind.params);
-  const pictures = new Map(kinds.map((kind) => [kind, new Picture(wire, kind.topic)]));
-  return {
-    wire,
-    topics: kinds.map(({ topic }) => topic),
-    /** Writes to all of them; resolves when every one has told of it. */
-    async write(redis: TestRedis, n: number) {
-      const told = kinds.map((kind) =>
-        wire.frame((frame) => frame["topic"] === kind.topic && !("state" in frame) && kind.tells(frame, n)),
-      );
-      for (const kind of kinds) await kind.write(redis, n);
-      await Promise.all(told);
-    },
-    /** Resolves when every picture is what the queries say. */
-    async converge() {
-      for (const [kind, picture] of pictures)
-        await expect.poll(() => isTrue(kind, picture, wire), { timeout: 10_000, message: kind.name }).toBe(true);
-    },
-    /** Resolves when all of them say that they are in that state. */
-    async all(state: string) {
-      for (const [kind, picture] of pictures)
-        await expect.poll(() => picture.state, { timeout: 10_000, message: kind.name }).toBe(state);
-    },
-  };
-}
 
 /** What the log says at a level, without the times. */
 const logged = (gateway: TestGateway, level: number) =>
@@ -65,10 +41,10 @@ describe.concurrent("when Redis", () => {
       redisTimeoutMs: 500,
       rereadMs: 0,
     });
-    const { wire: _wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
     await streams.write(redis, 1);
     proxy.hold();
-    for (const kind of streamKinds("all")) await kind.write(redis, 2);
+    await streams.writeOnly(redis, 2);
     await expect
       .poll(() => logged(gateway, 40), { timeout: 30_000, interval: 250 })
       .toEqual(["Redis cannot be reached"]);
@@ -84,7 +60,8 @@ describe.concurrent("when Redis", () => {
   }) => {
     await using gateway = await startGateway({ rereadMs: 0 });
     const { redis } = gateway;
-    const { wire, topics, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire, topics } = streams;
     await streams.write(redis, 1);
     await streams.converge();
 
@@ -132,14 +109,14 @@ describe.concurrent("when Redis", () => {
     expect(performance.now() - began).toBeLessThan(2_000);
   });
 
-  test("comes back with other data, every picture becomes what is there now", async ({ expect }) => {
+  test("comes back with other data, every picture becomes what is there now", async () => {
     await using gateway = await startGateway({ rereadMs: 0 });
     const { redis } = gateway;
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
     await streams.write(redis, 1);
     for (let round = 1; round <= 3; round++) {
       await redis.restart();
-      for (const kind of streamKinds("all")) if (round !== 2) await kind.write(redis, 10 * round);
+      if (round !== 2) await streams.writeOnly(redis, 10 * round);
       await streams.all("live");
       await streams.converge();
     }
@@ -157,7 +134,7 @@ describe.concurrent("when Redis", () => {
       expect(await wire.request(operation)).toMatchObject({ error_code: "CACHE_UNAVAILABLE" });
     await redis.start();
     await expect.poll(() => reachable(wire), { timeout: 10_000 }).toBe(true);
-    const streams = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
     await streams.write(redis, 1);
     await streams.converge();
   });
@@ -167,7 +144,8 @@ describe.concurrent("when Redis", () => {
   }) => {
     await using gateway = await startGateway({ redisTimeoutMs: 500, rereadMs: 100 });
     const { redis } = gateway;
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
     await streams.write(redis, 1);
     redis.pause();
     const began = performance.now();
@@ -200,7 +178,8 @@ describe.concurrent("when Redis", () => {
   test("was held up once, streams are as quick as before", async ({ expect }) => {
     await using gateway = await startGateway({ redisTimeoutMs: 10_000, rereadMs: 50 });
     const { redis } = gateway;
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
     await streams.write(redis, 1);
     redis.pause();
     // Every stream looks meanwhile, which takes as long as this.
@@ -233,7 +212,8 @@ describe.concurrent("when Redis", () => {
     async (name, { expect }) => {
       await using gateway = await startGateway({ rereadMs: 0 });
       const { redis } = gateway;
-      const { wire, topics, ...streams } = await followAll(gateway, expect);
+      const streams = await followAll(gateway);
+      const { wire, topics } = streams;
       await streams.write(redis, 1);
       for (let n = 2; n <= 4; n++) {
         const id = (await connections(redis))[name];
@@ -252,7 +232,8 @@ describe.concurrent("when Redis", () => {
   test("loses everything by FLUSHALL, every picture is empty and goes on from there", async ({ expect }) => {
     await using gateway = await startGateway({ rereadMs: 0 });
     const { redis } = gateway;
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
     await streams.write(redis, 1);
     for (const [at, command] of ["FLUSHALL", "FLUSHDB", "FLUSHALL"].entries()) {
       await redis.command([command]);
@@ -278,7 +259,7 @@ describe.concurrent("when Redis", () => {
     expect(JSON.stringify(gateway.lines)).not.toContain("only-for-tests");
     await redis.command(["ACL", "SETUSER", user, ">only-for-tests"]);
     await expect.poll(() => reachable(wire), { timeout: 10_000 }).toBe(true);
-    await (await followAll(gateway, expect)).write(redis, 1);
+    await (await followAll(gateway)).write(redis, 1);
   });
 
   test("does not let the gateway track keys, streams are read again on a timer, and it is said", async ({ expect }) => {
@@ -286,7 +267,8 @@ describe.concurrent("when Redis", () => {
     await redis.command(["ACL", "SETUSER", user, "-client|tracking"]);
     await using gateway = await startGateway({ to: redis, pollMs: 50, rereadMs: 0 });
     expect(logged(gateway, 40)).toEqual([expect.stringContaining("Redis cannot tell what changed (CLIENT TRACKING)")]);
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
     expect(await wire.ask("get_server_info")).toMatchObject({ redis: { connected: true, change_detection: "timed" } });
     for (let n = 1; n <= 3; n++) await streams.write(redis, n);
     await streams.converge();
@@ -313,7 +295,8 @@ describe.concurrent("when Redis", () => {
       pollMs: 50,
       rereadMs: 0,
     });
-    const { wire, ...streams } = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
     expect(await wire.ask("get_server_info")).toMatchObject({ redis: { connected: true, change_detection: "timed" } });
     for (let n = 1; n <= 3; n++) await streams.write(redis, n);
     await streams.converge();
@@ -410,11 +393,11 @@ describe.concurrent("when Redis", () => {
     expect(new Picture(wire, "process_health").items).toMatchObject([{ total_processes: 0 }]);
   });
 
-  test("is cut off again and again, every picture is true in the end", async ({ expect }) => {
+  test("is cut off again and again, every picture is true in the end", async () => {
     await using redis = await startRedis();
     await using proxy = await startProxy(redis.port);
     await using gateway = await startGateway({ to: redis, redis: proxy.through(redis.gatewayUrl), rereadMs: 0 });
-    const streams = await followAll(gateway, expect);
+    const streams = await followAll(gateway);
     for (let n = 1; n <= 12; n++) {
       for (const [at, kind] of streamKinds("all").entries()) {
         await kind.write(redis, n);
@@ -432,4 +415,221 @@ describe.concurrent("when Redis", () => {
     await streams.write(redis, 100);
     await streams.converge();
   });
+
+  const pauses: readonly number[] = isLong ? [5_000, 60_000] : [2_000];
+  test.for(pauses)(
+    "is stopped for %i ms, every question is answered in time, and all is well then",
+    { timeout: 120_000 },
+    async (ms, { expect }) => {
+      const redisTimeoutMs = 500;
+      await using gateway = await startGateway({ redisTimeoutMs, rereadMs: 100, nearCacheBytes: 0 });
+      const { redis } = gateway;
+      const streams = await followAll(gateway);
+      await streams.write(redis, 1);
+      await using asking = await Asking.start(streams.wire, redis);
+      redis.pause();
+      await pause(ms);
+      await streams.all("stale");
+      redis.resume();
+      const resumedAt = performance.now();
+      await streams.all("live");
+      figure(
+        `Redis stopped for ${ms / 1000} s: until all streams were live again, ms`,
+        Math.round(performance.now() - resumedAt),
+      );
+      await streams.write(redis, 2);
+      await streams.converge();
+      const { errors, longestMs } = await asking.stop();
+      figure(`Redis stopped for ${ms / 1000} s: longest answer, with ${redisTimeoutMs} ms allowed, ms`, longestMs);
+      expect(errors).toBeGreaterThan(0);
+      expect(longestMs).toBeLessThan(10 * redisTimeoutMs);
+    },
+  );
+
+  test("lets its clients wait, that is no other than being slow", async ({ expect }) => {
+    await using gateway = await startGateway({ redisTimeoutMs: 300, rereadMs: 100, nearCacheBytes: 0 });
+    const { redis } = gateway;
+    const streams = await followAll(gateway);
+    await streams.write(redis, 1);
+    await using asking = await Asking.start(streams.wire, redis);
+    // Those that write alone: nobody here does.
+    await redis.command(["CLIENT", "PAUSE", "500", "WRITE"]);
+    await pause(500);
+    expect(asking.errors).toEqual(new Map());
+    await redis.command(["CLIENT", "PAUSE", "3000", "ALL"]);
+    await streams.wire.frame(({ state }) => state === "stale");
+    await streams.all("live");
+    await streams.write(redis, 2);
+    await streams.converge();
+    await asking.stop();
+    expect([...asking.errors.keys()]).toContain("CACHE_TIMEOUT");
+  });
+
+  test("is still loading its data, nothing is read until it has", async ({ expect, onTestFinished }) => {
+    const directory = await mkdtemp(join(tmpdir(), "fullon-cache-api-loading-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    await using gateway = await startGateway({ rereadMs: 0 });
+    const { redis } = gateway;
+    const streams = await followAll(gateway);
+    await streams.write(redis, 1);
+    await using asking = await Asking.start(streams.wire, redis);
+    // So many that it takes a while at a tenth of a millisecond each.
+    for (let at = 0; at < 200; at++)
+      await redis.command(["MSET", ...Array.from({ length: 200 }, (_, n) => `filler:${at}:${n % 100}`)]);
+    await redis.save(join(directory, "dump.rdb"));
+    await redis.kill();
+    await streams.all("stale");
+    const slowly = ["--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024"];
+    const loaded = redis.start("--dir", directory, ...slowly);
+    const refusals = () => gateway.lines.filter(({ err }) => String((err as Frame)?.["message"]).startsWith("LOADING"));
+    await expect.poll(refusals, { timeout: 10_000 }).not.toEqual([]);
+    expect(await streams.wire.request("get_bots")).toMatchObject({ error_code: "CACHE_UNAVAILABLE" });
+    expect(await reachable(streams.wire)).toBe(false);
+    await loaded;
+    await streams.all("live");
+    await streams.converge();
+    await streams.write(redis, 2);
+    await asking.stop();
+    expect([...asking.errors.keys()]).toEqual(["CACHE_UNAVAILABLE"]);
+  }, 60_000);
+
+  test("has no memory left, reading goes on", async ({ expect }) => {
+    await using gateway = await startGateway({ rereadMs: 0 });
+    const { redis } = gateway;
+    const streams = await followAll(gateway);
+    await streams.write(redis, 1);
+    await using asking = await Asking.start(streams.wire, redis);
+    await redis.command(["CONFIG", "SET", "maxmemory", "1"]);
+    await expect(redis.command(["SET", "one", "more"])).rejects.toThrow("OOM");
+    for (const { removal } of streamKinds("all")) await removal?.remove(redis);
+    const { wire } = streams;
+    await wire.frame(({ topic, removed }) => topic === "orders:all" && removed === true);
+    await streams.converge();
+    // New connections and new streams, too.
+    for (const id of Object.values(await connections(redis))) await redis.command(["CLIENT", "KILL", "ID", id]);
+    await streams.all("stale");
+    await streams.all("live");
+    await follow(await gateway.wire(), "stream_orders", { exchange: "asked" });
+    await redis.command(["CONFIG", "SET", "maxmemory", "0"]);
+    await streams.write(redis, 2);
+    await streams.converge();
+    await asking.stop();
+    expect([...asking.errors.keys()].filter((code) => code !== "CACHE_UNAVAILABLE")).toEqual([]);
+  });
+
+  test("gets another password while all is well, the gateway waits until it is the old one again", async ({
+    expect,
+  }) => {
+    await using redis = await startRedis({ allowRefused: true });
+    await using gateway = await startGateway({ to: redis, rereadMs: 0 });
+    const streams = await followAll(gateway);
+    await streams.write(redis, 1);
+    await using asking = await Asking.start(streams.wire, redis);
+    await redis.command(["ACL", "SETUSER", user, "resetpass", ">another"]);
+    // Who is in stays in.
+    await streams.write(redis, 2);
+    expect(asking.errors).toEqual(new Map());
+    await redis.command(["CLIENT", "KILL", "USER", user]);
+    await streams.all("stale");
+    await expect
+      .poll(() => gateway.lines.filter(({ err }) => String((err as Frame)?.["message"]).startsWith("WRONGPASS")))
+      .not.toEqual([]);
+    expect(await streams.wire.request("get_bots")).toMatchObject({ error_code: "CACHE_UNAVAILABLE" });
+    await streams.writeOnly(redis, 3);
+    await redis.command(["ACL", "SETUSER", user, ">only-for-tests"]);
+    await streams.all("live");
+    await streams.converge();
+    await streams.write(redis, 4);
+    await asking.stop();
+  });
+
+  test.for([
+    ["a command", "-hgetall"],
+    ["the keys", "resetkeys"],
+  ] as const)(
+    "takes %s away from the gateway's user, what needs it is refused and stale, until it is given back",
+    async ([, rule], { expect }) => {
+      await using redis = await startRedis({ allowRefused: true });
+      await using gateway = await startGateway({ to: redis, rereadMs: 0 });
+      const streams = await followAll(gateway);
+      const { wire } = streams;
+      await streams.write(redis, 1);
+      await redis.command(["ACL", "SETUSER", user, rule]);
+      await saveOrder(redis, "all", "o-1", "open", 2);
+      await wire.frame((frame) => frame["topic"] === "orders:all" && frame["state"] === "stale");
+      for (const [operation, params] of [
+        ["get_orders", { exchange: "all" }],
+        ["get_all_tickers", { exchange: "never-asked" }],
+        ["stream_orders", { exchange: "never-asked" }],
+      ] as const)
+        expect(await wire.request(operation, params)).toMatchObject({
+          success: false,
+          error_code: "CACHE_UNAVAILABLE",
+          error: "Redis does not let the gateway read now (NOPERM)",
+        });
+      await redis.command(["ACL", "SETUSER", user, ...accessRules("only-for-tests").split(/\s+/)]);
+      await streams.all("live");
+      await streams.converge();
+      await streams.write(redis, 3);
+      await streams.converge();
+    },
+  );
+
+  test("cuts off a connection that takes too little, what was not heard is read", async ({ expect }) => {
+    await using redis = await startRedis();
+    await using proxy = await startProxy(redis.port);
+    await using gateway = await startGateway({ to: redis, redis: proxy.through(redis.gatewayUrl), rereadMs: 0 });
+    const streams = await followAll(gateway);
+    await streams.write(redis, 1);
+    await redis.command(["CONFIG", "SET", "client-output-buffer-limit", "pubsub 65536 0 0"]);
+    const before = (await connections(redis))["notices"];
+    proxy.holdNamed("fullon-cache-api:notices");
+    const noise = "x".repeat(100_000);
+    // Sockets hold some megabytes before Redis itself has to.
+    for (let sent = 0; (await connections(redis))["notices"] === before; sent++) {
+      if (sent === 2_000) throw new Error("Redis has cut off nobody");
+      await redis.command(["PUBLISH", "ticker_updates:noise:X", noise]);
+    }
+    await streams.all("stale");
+    await streams.writeOnly(redis, 2);
+    await streams.all("live");
+    await streams.converge();
+    await streams.write(redis, 3);
+    await streams.converge();
+    expect((await connections(redis))["notices"]).not.toBe(before);
+  });
+
+  test("can remember few of the keys that were read, no answer and no picture is older for that", async ({
+    expect,
+  }) => {
+    await using gateway = await startGateway({ rereadMs: 0 });
+    const { redis } = gateway;
+    await redis.command(["CONFIG", "SET", "tracking-table-max-keys", "5"]);
+    const streams = await followAll(gateway);
+    const { wire } = streams;
+    const exchanges = Array.from({ length: 50 }, (_, at) => `few-${at}`);
+    const volumes = new Map<string, number>();
+    for (let round = 1; round <= scaled(5, 50); round++) {
+      for (const [at, exchange] of exchanges.entries()) {
+        if (round > 1 && (at + round) % 3 !== 0) continue;
+        volumes.set(exchange, round);
+        await saveOrder(redis, exchange, "o-1", "open", round);
+      }
+      await streams.write(redis, round);
+      for (const exchange of exchanges)
+        await expect
+          .poll(() => wire.ask("get_orders", { exchange }))
+          .toMatchObject([{ volume: volumes.get(exchange) }]);
+      await streams.converge();
+    }
+    const info = String(await redis.command(["INFO", "stats"]));
+    expect(Number(/tracking_total_keys:(\d+)/.exec(info)?.[1])).toBeLessThan(exchanges.length);
+    await redis.command(["CONFIG", "RESETSTAT"]);
+    const began = performance.now();
+    await pause(1_000);
+    const reads = [...(await redis.stats())].filter(([name]) => /^(h|l|m?get)/.test(name));
+    const perSecond = reads.reduce((sum, [, count]) => sum + count, 0) / ((performance.now() - began) / 1000);
+    figure("tracking table too small: reads per second of 12 topics while nothing happens", Math.round(perSecond));
+    expect(wire.frames.filter(({ state }) => state === "stale")).toEqual([]);
+  }, 60_000);
 });

@@ -314,13 +314,14 @@ test("streams that are asked for together do not pass the limit either", async (
 
 /** Stops a client from reading, and sends it more than all buffers on the way can hold. */
 async function congest(wire: Wire, witness: Wire): Promise<void> {
-  const params = { bot_id: "large" };
-  await Promise.all([follow(wire, "stream_bot_status", params), follow(witness, "stream_bot_status", params)]);
+  const large = Array.from({ length: 8 }, (_, at) => `large-${at}`);
+  await Promise.all([follow(wire, "stream_bot_status"), follow(witness, "stream_bot_status")]);
   wire.socket.pause();
-  await redis.admin.hSet("bot_status", "large", JSON.stringify({ padding: "x".repeat(16_000_000) }));
-  await witness.frame(({ padding }) => padding !== undefined);
-  await redis.admin.hDel("bot_status", "large");
-  await witness.frame(({ removed, bot_id }) => removed === true && bot_id === "large");
+  const text = JSON.stringify({ padding: "x".repeat(2_000_000) });
+  await redis.admin.hSet("bot_status", Object.fromEntries(large.map((id) => [id, text])));
+  for (const id of large) await witness.frame(({ padding, bot_id }) => padding !== undefined && bot_id === id);
+  await redis.admin.hDel("bot_status", large);
+  for (const id of large) await witness.frame(({ removed, bot_id }) => removed === true && bot_id === id);
 }
 
 test("a client that stops reading gets the latest of every item when it goes on, and is told what it was spared", async () => {
@@ -405,7 +406,8 @@ test("also with very many items a client that stopped reading ends up with all o
 });
 
 test("of events a client that stopped reading gets the last ten thousand, and the number of those before", async () => {
-  await using gateway = await startGateway({ to: redis, congestedBytes: 1_024, rereadMs: 0 });
+  const limits = { congestedBytes: 1_024, maxBacklogBytes: 67_108_864 };
+  await using gateway = await startGateway({ to: redis, ...limits, rereadMs: 0 });
   const [slow, fast] = await Promise.all([gateway.wire(), gateway.wire()]);
   const params = { exchange: "lagging", symbol: "X" };
   await follow(slow, "stream_trade_updates", params);
@@ -428,8 +430,9 @@ test("of events a client that stopped reading gets the last ten thousand, and th
   expect(new Picture(slow, "trade:lagging:X").items).toHaveLength(10_000);
 });
 
-test("a client that asks and never reads is cut off, which is logged once", async () => {
-  await using gateway = await startGateway({ to: redis, maxBacklogBytes: 65_536, congestedBytes: 1_024 });
+test("a client that asks and never reads is cut off, which is logged and counted once", async () => {
+  const limits = { maxBacklogBytes: 65_536, congestedBytes: 1_024, slowMs: 100 };
+  await using gateway = await startGateway({ to: redis, ...limits });
   await redis.command([
     "HSET",
     "bot_status",
@@ -439,11 +442,12 @@ test("a client that asks and never reads is cut off, which is logged once", asyn
   wire.socket.pause();
   for (let n = 0; n < 100; n++) wire.send(JSON.stringify({ request_id: n, operation: "get_bots" }));
   const warnings = () => gateway.lines.filter(({ level }) => level === 40);
-  await expect.poll(() => gateway.lines.some(({ msg }) => msg === "connection closed")).toBe(true);
-  expect(warnings()).toMatchObject([{ msg: "connection takes nothing: closed", backlog: expect.any(Number) }]);
+  const isClosed = () => gateway.lines.some(({ msg }) => msg === "connection closed");
+  await expect.poll(isClosed, { timeout: 8_000 }).toBe(true);
+  expect(warnings()).toMatchObject([{ msg: "connection takes too little: closed", backlog: expect.any(Number) }]);
   await redis.command(["DEL", "bot_status"]);
   const other = await gateway.wire();
-  expect(await other.ask("get_system_health")).toMatchObject({ gateway: { connections: 1 } });
+  expect(await other.ask("get_system_health")).toMatchObject({ gateway: { connections: 1, slow_consumers: 1 } });
 });
 
 test("a connection is logged when it opens and when it closes, and not in between", async () => {

@@ -132,7 +132,7 @@ test("values are read down to a hundred levels, and brackets in text do not coun
 });
 
 test("large values are read, escapes and all, and bad ones are refused without a long search", () => {
-  const long = `${"x".repeat(10_000_000)}${"币".repeat(100_000)}`;
+  const long = `${"x".repeat(1_900_000)}${"币".repeat(100_000)}`;
   expect(parsePython(dumps({ price: Number.NaN, long }))).toEqual({ price: null, long });
   const started = performance.now();
   expect(() => parsePython(`{"a": NaN, "b": "${'\\"'.repeat(500_000)}`)).toThrow(Unreadable);

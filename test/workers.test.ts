@@ -98,7 +98,11 @@ test("workers that are killed all at once come back on the same port, though it 
 
 test.each([
   [["--accounts-file", "/nowhere"], 2, 'ACCOUNTS_FILE: "/nowhere" cannot be read: ENOENT'],
-  [["--host", "192.0.2.1"], 1, "192.0.2.1 cannot be listened on: --host must be an address of this machine"],
+  [
+    ["--host", "192.0.2.1", "--insecure"],
+    1,
+    "192.0.2.1 cannot be listened on: --host must be an address of this machine",
+  ],
 ] as const)("what keeps one process from starting is said once of several: %j", async (wrong, code, sentence) => {
   await using served = serve("--workers", "2", ...wrong);
   expect(await served.code).toBe(code);
@@ -199,7 +203,7 @@ test.concurrent("a worker that cannot start again is missed while others serve, 
   process.kill(second, "SIGKILL");
   expect(await served.program.ended).toEqual({ code: 2, signal: null });
   expect(served.program.errors.filter((line) => line.startsWith("fullon-cache-api: "))).toEqual([
-    expect.stringContaining(`ACCOUNTS_FILE: "${accounts}" cannot be read: `),
+    expect.stringContaining(`ACCOUNTS_FILE: "${accounts}" is not JSON`),
   ]);
 });
 

@@ -27,7 +27,8 @@ Settings, as flags or in the environment or in .env; which Redis it is, only as 
 ${flagHelp()}`);
     return;
   }
-  const quiet = { "log-level": "warn", "log-format": "text", ...flags.given };
+  // Nobody need be warned that the user of a Redis of our own may do everything.
+  const quiet = { "log-level": namesRedis(flags) ? "warn" : "error", "log-format": "text", ...flags.given };
   const settings = settingsFor({ ...flags, given: quiet }, terminal);
   await using redis = namesRedis(flags) ? undefined : await startRedisServer();
   await using server = new CacheWebSocketServer({ ...settings, redisUrl: redis?.url ?? settings.redisUrl });

@@ -12,9 +12,10 @@ import {
 import type { Terminal } from "./terminal.ts";
 
 const names = Object.keys(settings) as SettingName[];
+const isSwitch = (name: SettingName) => (settings[name] as Setting).kind.isSwitch === true;
 const options = {
   help: { type: "boolean", short: "h" },
-  ...Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" }] as const)),
+  ...Object.fromEntries(names.map((name) => [flagOf(name), { type: isSwitch(name) ? "boolean" : "string" }] as const)),
 } as const;
 
 /** What the flags of a command say. */
@@ -27,8 +28,8 @@ export interface Flags {
 export function readFlags(args: readonly string[]): Flags {
   try {
     const { values } = parseArgs({ args: joined(args), options, strict: true, allowPositionals: false });
-    const { help = false, ...given } = values as { help?: boolean } & Record<string, string | undefined>;
-    return { help, given };
+    const { help = false, ...given } = values as { help?: boolean } & Record<string, string | boolean | undefined>;
+    return { help, given: Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)])) };
   } catch (error) {
     // The rest of the message is advice that does not fit here; what was given may hold a password.
     const [sentence = ""] = (error as Error).message.split(/\.\s/);
@@ -49,7 +50,9 @@ function joined(args: readonly string[]): string[] {
 
 /** Whether the flags say which Redis is meant. */
 export function namesRedis({ given }: Flags): boolean {
-  return (["redisUrl", "redisHost", "redisPort", "redisDb"] as const).some((name) => given[flagOf(name)] !== undefined);
+  return (["redisUrl", "redisHost", "redisPort", "redisDb", "redisSentinels"] as const).some(
+    (name) => given[flagOf(name)] !== undefined,
+  );
 }
 
 /** The settings that hold for a command: flags, then environment, then `.env`, then defaults. @throws SettingError */

@@ -11,6 +11,11 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     if (end.signal.aborted) process.exit(1);
     end.abort();
   });
+// SIGHUP is also what is left of a terminal that was closed: commands that have nothing to read again end then.
+let reload = () => end.abort();
+process.on("SIGHUP", () => {
+  if (cluster.isPrimary) reload();
+});
 // Whoever read the output has gone. A lost log is no reason to end.
 process.stdout.on("error", () => end.abort());
 process.stderr.on("error", () => {});
@@ -20,4 +25,7 @@ process.exitCode = await run(process.argv.slice(2), {
   out: (line) => void process.stdout.write(`${line}\n`),
   error: (line) => void process.stderr.write(`fullon-cache-api: ${line}\n`),
   signal: end.signal,
+  onReload: (listener) => {
+    reload = listener;
+  },
 });

@@ -29,6 +29,8 @@ export interface ToPrimary {
 export interface ToWorker {
   /** How busy it is. */
   summary(): GatewaySummary;
+  /** Has it read its files again. */
+  reload(): void;
   /** Tells it to serve no longer: it drains, and ends. */
   stop(): void;
 }

@@ -1,5 +1,6 @@
 import cluster from "node:cluster";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
+import { explained } from "./explained.ts";
 import { flagHelp, readFlags, settingsFor } from "./flags.ts";
 import { type Terminal, untilEnd } from "./terminal.ts";
 import { work } from "./worker.ts";
@@ -23,5 +24,13 @@ ${flagHelp()}`);
   await using gateway = settings.workers > 1 ? new Workers(settings) : new CacheWebSocketServer(settings);
   await gateway.start();
   terminal.out(`listening on ${gateway.url}`);
+  terminal.onReload(async () => {
+    try {
+      await gateway.reload();
+      terminal.out("certificate, keys and accounts were read again");
+    } catch (error) {
+      terminal.error(explained(error));
+    }
+  });
   await Promise.race([untilEnd(terminal), ...(gateway instanceof Workers ? [gateway.failed] : [])]);
 }

@@ -5,6 +5,8 @@ export interface Terminal {
   error(line: string): void;
   /** Aborted when the command is to end. */
   readonly signal: AbortSignal;
+  /** Calls it whenever files are to be read again; without it, that ends the command. */
+  onReload(reload: () => void): void;
 }
 
 /** Resolves when the command is to end. */

@@ -17,7 +17,9 @@ export async function work(self: Worker): Promise<void> {
       // Twice as long as the primary waits for any of them.
       peers: { summaries: () => primary.ask("summaries", undefined, 2 * answerMs).catch(() => []) },
     });
-    const stopped = new Promise<void>((stop) => primary.answer({ summary: () => server.summary, stop }));
+    const stopped = new Promise<void>((stop) =>
+      primary.answer({ summary: () => server.summary, reload: () => server.reload(), stop }),
+    );
     await server.start();
     await primary.ask("listening", server.url);
     await stopped;

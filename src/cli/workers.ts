@@ -71,6 +71,11 @@ export class Workers implements AsyncDisposable {
     this.#log.info({ url: this.url, workers: numbers.length }, "all workers listen");
   }
 
+  /** Has all of them read their files again. @throws Error what one of them says that is wrong */
+  async reload(): Promise<void> {
+    await Promise.all(this.#listening.map(([, { channel }]) => channel.ask("reload")));
+  }
+
   /** Lets one after the other drain and end, so that clients find those that are left. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort();

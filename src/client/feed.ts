@@ -87,6 +87,12 @@ export class StreamFeed {
     return this.state.now.state === "ended";
   }
 
+  /** Whether the picture of each of its topics is whole. */
+  get isWhole(): boolean {
+    for (const { isWhole } of this.#positions.values()) if (!isWhole) return false;
+    return true;
+  }
+
   /** The topics it follows. */
   get topics(): Iterable<string> {
     return this.#positions.keys();

@@ -66,7 +66,7 @@ export class Inbox<Value, Given = Value> implements AsyncIterator<Given, undefin
       this.#queue.push({ value, key });
       if (this.#queue.size > this.#limit) this.#queue.shift();
     } else if (this.#isInTime) {
-      if (this.#queue.size === 0) this.#dueAt = Date.now() + patienceMs;
+      if (this.#queue.size === 0) this.#dueAt = performance.now() + patienceMs;
       this.#queue.push({ value, key });
     } else {
       this.#conflate();
@@ -120,7 +120,7 @@ export class Inbox<Value, Given = Value> implements AsyncIterator<Given, undefin
 
   #take(): Entry<Value> | undefined {
     if (this.#queue.size > 0) {
-      if (this.#dueAt !== Number.POSITIVE_INFINITY && Date.now() > this.#dueAt) this.#conflate();
+      if (this.#dueAt !== Number.POSITIVE_INFINITY && performance.now() > this.#dueAt) this.#conflate();
       for (let entry = this.#queue.shift(); entry; entry = this.#queue.shift())
         if (this.#isWanted(entry.value)) return entry;
     }

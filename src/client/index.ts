@@ -15,4 +15,5 @@ export type { ConnectionStatus, WebSocketClass, WebSocketLike } from "./link.ts"
 export { type Merged, merge, type Sources } from "./merge.ts";
 export type { Operations } from "./operations.ts";
 export type { Stream, StreamOptions } from "./stream.ts";
+export type { TokenSource } from "./token.ts";
 export { type CacheClient, type ClientOptions, fullonCacheApi } from "./websocket-client.ts";

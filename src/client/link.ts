@@ -1,6 +1,7 @@
 import { backoffMs } from "../protocol/backoff.ts";
 import { CacheError, mayReconnect } from "../protocol/errors.ts";
 import { timerMs, unref } from "./timer.ts";
+import { subprotocols, type TokenSource } from "./token.ts";
 
 /** How the connection is doing. */
 export type ConnectionStatus =
@@ -22,7 +23,7 @@ export interface WebSocketLike {
 }
 
 /** A WebSocket class. */
-export type WebSocketClass = new (url: string) => WebSocketLike;
+export type WebSocketClass = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** How a link behaves; all times in milliseconds. */
 export interface LinkOptions {
@@ -32,6 +33,7 @@ export interface LinkOptions {
   readonly maxBackoffMs: number;
   /** How often a sign of life is asked for; a connection that gave none since the last time is taken for dead. */
   readonly silenceMs: number;
+  readonly token?: TokenSource | undefined;
 }
 
 /** What a link tells. */
@@ -70,13 +72,41 @@ export class Link {
 
   /** Connects. */
   open(): void {
+    const { token, connectTimeoutMs } = this.#options;
     this.#tell({ state: "connecting", attempt: ++this.#attempt });
+    this.#timer = unref(
+      setTimeout(() => this.#abandon(`no connection within ${connectTimeoutMs} ms`), timerMs(connectTimeoutMs)),
+    );
+    if (typeof token === "function") void this.#connectWith(token, this.#timer);
+    else this.#connect(token);
+  }
+
+  async #connectWith(
+    token: Exclude<TokenSource, string>,
+    timer: ReturnType<typeof setTimeout> | undefined,
+  ): Promise<void> {
+    // Meanwhile it may have been closed, or have taken too long.
+    const isWanted = () => this.#timer === timer && this.#status.state === "connecting";
+    try {
+      const got = await token();
+      if (isWanted()) this.#connect(got);
+    } catch (cause) {
+      if (!isWanted()) return;
+      this.#detach();
+      const why = cause instanceof Error ? `: ${cause.message}` : "";
+      this.#retry(new CacheError("UNAUTHORIZED", `no token could be got for ${this.#url}${why}`, { cause }));
+    }
+  }
+
+  #connect(token: string | undefined): void {
     let socket: WebSocketLike;
     try {
-      socket = new this.#options.WebSocket(this.#url);
+      const { WebSocket } = this.#options;
+      socket = token === undefined ? new WebSocket(this.#url) : new WebSocket(this.#url, subprotocols(token));
     } catch (cause) {
-      // A URL that no socket can be made of will not become a better one.
-      this.close(new CacheError("CONNECTION_FAILED", `${this.#url} is not a WebSocket URL`, { cause }));
+      // What no socket can be made of will not become better.
+      const why = cause instanceof Error ? cause.message : "this is no WebSocket URL";
+      this.close(new CacheError("CONNECTION_FAILED", `no connection can be made to ${this.#url}: ${why}`, { cause }));
       return;
     }
     this.#socket = socket;
@@ -90,12 +120,6 @@ export class Link {
       cause = (event as { error?: unknown }).error;
     };
     socket.onclose = ({ code, reason }) => this.#lost(code, reason, cause);
-    this.#timer = unref(
-      setTimeout(
-        () => this.#abandon(`no connection within ${this.#options.connectTimeoutMs} ms`),
-        timerMs(this.#options.connectTimeoutMs),
-      ),
-    );
   }
 
   /** Sends text, if the connection is open. */
@@ -115,7 +139,7 @@ export class Link {
 
   #opened(): void {
     clearTimeout(this.#timer);
-    this.#openedAt = this.#beatAt = Date.now();
+    this.#openedAt = this.#beatAt = performance.now();
     this.#heard = true;
     this.#pulse = unref(setInterval(() => this.#beat(), timerMs(this.#options.silenceMs)));
     this.#tell({ state: "open" });
@@ -124,7 +148,7 @@ export class Link {
 
   #beat(): void {
     const { silenceMs } = this.#options;
-    const pauseMs = Date.now() - this.#beatAt;
+    const pauseMs = performance.now() - this.#beatAt;
     this.#beatAt += pauseMs;
     // Where the whole process stood still, what was heard may not have been looked at yet.
     if (!this.#heard && pauseMs < 1.5 * silenceMs) {
@@ -152,13 +176,17 @@ export class Link {
       ? `the connection to ${this.#url} was closed (${why})`
       : `the connection to ${this.#url} could not be made (${why}). ${hint}`;
     const details = { close_code: code, ...(reason !== "" && { reason }) };
-    const error = new CacheError(wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED", message, { details, cause });
-    if (mayReconnect(code)) this.#retry(error);
+    const refused = wasOpen ? undefined : refusalIn(cause);
+    const failed = wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED";
+    const error = new CacheError(refused ?? failed, message, { details, cause });
+    // The same token would be refused again.
+    const isFinal = refused !== undefined && typeof this.#options.token !== "function";
+    if (mayReconnect(code) && !isFinal) this.#retry(error);
     else this.close(error);
   }
 
   #retry(reason: CacheError): void {
-    if (Date.now() - this.#openedAt > steadyMs) this.#attempt = 0;
+    if (performance.now() - this.#openedAt > steadyMs) this.#attempt = 0;
     this.#openedAt = Number.POSITIVE_INFINITY;
     const delayMs = backoffMs(this.#attempt, firstBackoffMs, timerMs(this.#options.maxBackoffMs));
     this.#tell({ state: "waiting", attempt: this.#attempt, delayMs, reason });
@@ -182,4 +210,10 @@ export class Link {
     this.#status = status;
     this.#events.status(status);
   }
+}
+
+/** Why an upgrade was refused for good, where the WebSocket class tells it; browsers do not. */
+function refusalIn(cause: unknown): "UNAUTHORIZED" | "FORBIDDEN" | undefined {
+  const [, status] = /server response: (\d+)/.exec(cause instanceof Error ? cause.message : "") ?? [];
+  return status === "401" ? "UNAUTHORIZED" : status === "403" ? "FORBIDDEN" : undefined;
 }

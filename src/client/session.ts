@@ -1,11 +1,12 @@
 import type { Pong } from "../operations/gateway.ts";
 import { CacheError } from "../protocol/errors.ts";
-import type { Response, StreamStatus } from "../protocol/frames.ts";
+import type { AuthStatus, Response, StreamStatus } from "../protocol/frames.ts";
 import { type CallOptions, Calls } from "./calls.ts";
 import { type FeedOptions, StreamFeed, type StreamRequest } from "./feed.ts";
 import { type ConnectionStatus, Link, type LinkOptions } from "./link.ts";
 import type { AnyUpdate } from "./position.ts";
 import { Subscriptions } from "./subscriptions.ts";
+import { Renewal } from "./token.ts";
 import { Watched } from "./watched.ts";
 
 /** Calls and streams over one link: what is unanswered is asked again after a break, what is followed is followed again. */
@@ -15,6 +16,7 @@ export class Session {
   readonly #link: Link;
   readonly #calls: Calls;
   readonly #subscriptions: Subscriptions;
+  readonly #renewal: Renewal;
   #updates = 0;
   /** How many updates had come when this connection began. */
   #updatesBefore = 0;
@@ -27,7 +29,8 @@ export class Session {
       status: (status) => this.#changed(status),
     });
     this.#calls = new Calls((text) => this.#link.send(text), options.timeoutMs);
-    this.#subscriptions = new Subscriptions(this.#calls);
+    this.#subscriptions = new Subscriptions(this.#calls, options.timeoutMs);
+    this.#renewal = new Renewal(options.token, (token) => this.#calls.ask("authenticate", { token }));
   }
 
   /** How many updates came on all connections so far. */
@@ -66,11 +69,11 @@ export class Session {
     this.#subscriptions.resume();
   }
 
-  /** Asks for a sign of life, which also tells whether an update was lost that no later one gave away. */
+  /** Asks for a sign of life, which also tells whether something was lost that nothing later gave away. */
   #beat(): void {
     const settle = (result: unknown) => {
       const missing = (result as Pong).updates_sent - (this.#updates - this.#updatesBefore);
-      if (missing <= 0) return;
+      if (missing <= 0) return this.#subscriptions.alive();
       this.#updatesBefore -= missing;
       this.#subscriptions.lost();
     };
@@ -79,6 +82,7 @@ export class Session {
 
   #changed(status: ConnectionStatus): void {
     this.status.set(status);
+    if (status.state !== "open") this.#renewal.stop();
     if (status.state === "waiting") {
       this.#calls.interrupt();
       this.#subscriptions.interrupt(status.reason);
@@ -101,6 +105,7 @@ export class Session {
     const { request_id: id, type, update_id: updateId } = frame as Readonly<Record<string, unknown>>;
     if (id !== undefined) this.#calls.answered(frame as Response);
     else if (type === "stream_status") this.#subscriptions.tell(frame as StreamStatus);
+    else if (type === "auth_status") this.#renewal.due((frame as AuthStatus).expires_in);
     else if (type !== undefined && updateId !== undefined) {
       this.#updates++;
       this.#subscriptions.take(frame as AnyUpdate);

@@ -4,12 +4,15 @@ import type { StreamOpened, StreamStatus } from "../protocol/frames.ts";
 import type { Calls } from "./calls.ts";
 import type { StreamFeed, StreamHost } from "./feed.ts";
 import type { AnyUpdate } from "./position.ts";
+import { timerMs } from "./timer.ts";
 
 interface Subscription {
   /** The id under which the gateway knows it on this connection. */
   id?: string;
-  /** Set while it waits to ask once more. */
+  /** Set while it waits for its answer, or to ask once more. */
   retry?: ReturnType<typeof setTimeout> | undefined;
+  /** The id under which its picture was due when the last sign of life came. */
+  dueAs?: string;
 }
 
 /** Those who follow a topic on this connection. */
@@ -25,13 +28,16 @@ const maxRetryMs = 10_000;
 /** The streams that somebody reads, and which of them a frame is for. After a break all of them are opened anew. */
 export class Subscriptions implements StreamHost {
   readonly #calls: Calls;
+  readonly #timeoutMs: number;
   readonly #subscriptions = new Map<StreamFeed, Subscription>();
   readonly #routes = new Map<string, Route>();
   #isConnected = false;
   #closed: CacheError | undefined;
 
-  constructor(calls: Calls) {
+  /** @param timeoutMs how long to wait for the answer to a stream before it is asked for once more */
+  constructor(calls: Calls, timeoutMs: number) {
     this.#calls = calls;
+    this.#timeoutMs = timeoutMs;
   }
 
   opens(feed: StreamFeed): void {
@@ -84,6 +90,16 @@ export class Subscriptions implements StreamHost {
     for (const feed of this.#subscriptions.keys()) feed.lost();
   }
 
+  /** A sign of life came. A picture that was due at the one before, too, has been lost on the way, or its end has. */
+  alive(): void {
+    for (const [feed, subscription] of this.#subscriptions) {
+      const { id, dueAs } = subscription;
+      if (id === undefined || feed.isWhole) delete subscription.dueAs;
+      else if (id === dueAs) feed.lost();
+      else subscription.dueAs = id;
+    }
+  }
+
   /** An update came. */
   take(update: AnyUpdate): void {
     const route = this.#routes.get(update.topic);
@@ -93,31 +109,40 @@ export class Subscriptions implements StreamHost {
   /** A stream_status came. */
   tell(status: StreamStatus): void {
     for (const feed of [...(this.#routes.get(status.topic)?.feeds ?? [])]) {
-      // A server that drains closes the connection next, and the stream goes on with the next one.
       if (status.state !== "ended") feed.tell(status);
-      else if (status.error_code !== "DRAINING") feed.end(endedBy(status));
+      // With these the connection ends next, and the stream goes on with the next one.
+      else if (status.error_code !== "DRAINING" && status.error_code !== "SLOW_CONSUMER") feed.end(endedBy(status));
     }
   }
 
   #subscribe(feed: StreamFeed, subscription: Subscription, attempt = 0): void {
     const { operation, params } = feed.request;
+    const again = (delayMs: number, error: CacheError) => {
+      clearTimeout(subscription.retry);
+      feed.interrupted(error);
+      subscription.retry = setTimeout(() => this.#subscribe(feed, subscription, attempt + 1), delayMs);
+    };
     this.#calls.ask(operation, params, {
       settle: (result) => {
         const { stream, topics } = result as StreamOpened;
+        // Nobody wants it any more; or it was asked for twice, because the first answer was late.
+        if (feed.ended || subscription.id !== undefined) return this.#unsubscribe({ id: stream });
+        clearTimeout(subscription.retry);
         subscription.id = stream;
-        if (feed.ended) return this.#unsubscribe(subscription);
         this.#unroute(feed);
         feed.opened(topics);
         for (const topic of topics) this.#reroute(topic, (feeds) => feeds.add(feed));
       },
       fail: (error) => {
-        if (feed.ended) return;
+        if (feed.ended || subscription.id !== undefined) return;
         if (!(error instanceof CacheError) || !error.retryable) return feed.end(error);
-        feed.interrupted(error);
-        const delayMs = backoffMs(attempt, firstRetryMs, maxRetryMs);
-        subscription.retry = setTimeout(() => this.#subscribe(feed, subscription, attempt + 1), delayMs);
+        again(backoffMs(attempt, firstRetryMs, maxRetryMs), error);
       },
     });
+    // The answer may have been lost on the way.
+    const waitMs = timerMs(this.#timeoutMs * 2 ** attempt);
+    const late = () => again(0, new CacheError("REQUEST_TIMEOUT", `${operation}: no answer within ${waitMs} ms`));
+    subscription.retry = setTimeout(late, waitMs);
   }
 
   #unsubscribe(subscription: Subscription): void {

@@ -7,6 +7,7 @@ import { onAbort } from "./on-abort.ts";
 import { type Operations, type Signature, signatures } from "./operations.ts";
 import { Session } from "./session.ts";
 import { Stream } from "./stream.ts";
+import type { TokenSource } from "./token.ts";
 
 /** How a client behaves; all times in milliseconds. */
 export interface ClientOptions {
@@ -23,6 +24,11 @@ export interface ClientOptions {
   readonly silenceMs?: number;
   /** How many events (trades) wait for a slow reader before the oldest are dropped and counted; 10,000 unless told. */
   readonly bufferSize?: number;
+  /**
+   * Says who you are: a token, an API key, or a function that gets one. The function is asked before every connection and
+   * before the token expires; a text is used as long as it holds.
+   */
+  readonly token?: TokenSource;
   /** Keep trying when the first attempt to connect fails, instead of throwing. */
   readonly waitOnFirstConnect?: boolean;
   /** Gives up connecting. */
@@ -72,8 +78,8 @@ async function webSocketClass(): Promise<WebSocketClass> {
   // A gateway compresses nothing, and what is not UTF-8 is no JSON of its either.
   const options = { perMessageDeflate: false, skipUTF8Validation: true };
   return class extends WebSocket {
-    constructor(url: string) {
-      super(url, options);
+    constructor(url: string, protocols: string[] = []) {
+      super(url, protocols, options);
     }
   } as unknown as WebSocketClass;
 }
@@ -83,7 +89,8 @@ async function webSocketClass(): Promise<WebSocketClass> {
  * asked again, streams go on with a fresh snapshot.
  *
  * @param url where the gateway is, as `ws://…` or `wss://…`
- * @throws CacheError CONNECTION_FAILED: the gateway cannot be reached (unless `waitOnFirstConnect`)
+ * @throws CacheError CONNECTION_FAILED: the gateway cannot be reached (unless `waitOnFirstConnect`); UNAUTHORIZED,
+ * FORBIDDEN: it does not let you in
  *
  * @example
  * await using cache = await fullonCacheApi("ws://localhost:8765");
@@ -91,11 +98,11 @@ async function webSocketClass(): Promise<WebSocketClass> {
  */
 export async function fullonCacheApi(url = "ws://localhost:8765", options: ClientOptions = {}): Promise<CacheClient> {
   const { timeoutMs = 10_000, connectTimeoutMs = 10_000, maxBackoffMs = 30_000, silenceMs = 10_000 } = options;
-  const { bufferSize = 10_000, waitOnFirstConnect = false, signal } = options;
+  const { bufferSize = 10_000, waitOnFirstConnect = false, signal, token } = options;
   const site = callSite(fullonCacheApi);
   signal?.throwIfAborted();
   const WebSocket = options.WebSocket ?? (await webSocketClass());
-  const session = new Session(url, { WebSocket, timeoutMs, connectTimeoutMs, maxBackoffMs, silenceMs });
+  const session = new Session(url, { WebSocket, timeoutMs, connectTimeoutMs, maxBackoffMs, silenceMs, token });
   await connected(session, waitOnFirstConnect, signal, site);
   return Object.assign(new Client(url, session), methodsOf(session, bufferSize));
 }

@@ -3,6 +3,7 @@ import { identityAccounts } from "../operations/account-map.ts";
 import { allowed } from "../operations/check.ts";
 import { domains } from "../operations/index.ts";
 import { type LiveQuery, type Operation, ownParams } from "../operations/operation.ts";
+import { anyUser, needOf, readAll, scopes } from "../operations/permissions.ts";
 import type { Reading } from "../operations/reading.ts";
 import { type CloseMeaning, closeCodes, type ErrorMeaning, errorCodes } from "../protocol/errors.ts";
 import { methodName, wireName } from "../protocol/names.ts";
@@ -122,6 +123,19 @@ function topicsOf(live: LiveQuery): string {
     live.topics(reading, Object.fromEntries(given.map(placeholder))).map(({ name }) => name),
   );
   return [...new Set(names)].map(code).join(" or ");
+}
+
+/** Every scope, and what it allows. */
+export function scopesTable(): string {
+  const about: Readonly<Record<string, string>> = {
+    [readAll]: "all of them, but accounts only as before: one's own",
+    [anyUser]: "with `accounts:read`: the accounts of any user",
+  };
+  const rows = scopes.map((scope) => {
+    const names = declared.filter(({ operation }) => needOf(operation, {}).scope === scope);
+    return [code(scope), about[scope] ?? names.map(({ method }) => code(wireName(method))).join(" ")];
+  });
+  return table(["scope", "allows"], rows);
 }
 
 /** Everything that is answered or sent, as declarations in TypeScript. */

@@ -30,7 +30,27 @@ export function mappedAccounts(map: AccountMap): Accounts {
   };
 }
 
-/** Accounts where nobody gave a map: `exchange` if it is a number, else `user_id`, is the `ex_id` itself. */
+/** What a token says of its user's accounts: their `ex_id`s, or these by exchange. */
+export type ClaimedAccounts = readonly (string | number)[] | AccountMap[string];
+
+/** Accounts as a token claims them for its own user; an account without the name of its exchange goes by its `ex_id`. */
+export function claimedAccounts(userId: string, claimed: ClaimedAccounts): Accounts {
+  const isList = Array.isArray(claimed);
+  const own = isList ? Object.fromEntries(claimed.map((exId: string | number) => [exId, exId])) : claimed;
+  const accounts = mappedAccounts({ [userId]: own as AccountMap[string] });
+  return {
+    of(user, exchange) {
+      if (isList && exchange !== undefined && !Object.hasOwn(own, exchange))
+        throw new CacheError("FORBIDDEN", `account ${exchange} is not yours`, { details: { path: "params.exchange" } });
+      return accounts.of(user, exchange);
+    },
+  };
+}
+
+/** Where nobody says which accounts there are. */
+export const noAccounts: Accounts = mappedAccounts({});
+
+/** Accounts where nobody gave a map and nobody has to say who he is: `exchange` if it is a number, else `user_id`, is the `ex_id` itself. */
 export const identityAccounts: Accounts = {
   of: (userId, exchange) => [
     { exchange: exchange ?? null, exId: exchange !== undefined && /^\d+$/.test(exchange) ? exchange : userId },

@@ -179,6 +179,7 @@ export const accounts = domain({
       return reading.accounts.of(userId, exchange).map((account) => ({
         name:
           account.exchange === null ? topicName("positions", userId) : topicName("position", userId, account.exchange),
+        source: account.exId,
         open: () => positionsOf(userId, account),
       }));
     },

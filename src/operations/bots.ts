@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
-import { decode, decodeObject, isObject, type Stored, seconds, Unreadable } from "../redis/values.ts";
+import { decodeObject, decodeText, isObject, type Stored, seconds, Unreadable } from "../redis/values.ts";
 import { items, readable } from "./changes.ts";
 import { Exchange, Id, Open, Text, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
@@ -65,7 +65,7 @@ function bot(botId: string, stored: Stored): Bot {
     bot_id: botId,
     status: typeof own === "string" ? own : statusOf(feeds),
     feeds,
-    timestamp: seconds(extra["timestamp"]) ?? (times.length > 0 ? Math.max(...times) : null),
+    timestamp: seconds(extra["timestamp"]) ?? times.toSorted((a, b) => a - b).at(-1) ?? null,
   };
 }
 
@@ -79,8 +79,8 @@ function readBot(botId: string, raw: string): Bot {
 
 function readBlock(field: string, blockedBy: string): Block {
   const colon = field.indexOf(":");
-  // Not JSON: the text itself is the bot's id. Only the field can be unreadable.
-  return decode({ key: blocksKey, field }, "null", () => {
+  // Not JSON: the text itself is the bot's id.
+  return decodeText({ key: blocksKey, field }, blockedBy, () => {
     if (colon < 0) throw new Unreadable("the field is not {exchange}:{symbol}");
     return { exchange: field.slice(0, colon), symbol: field.slice(colon + 1), is_blocked: true, blocked_by: blockedBy };
   });
@@ -127,8 +127,11 @@ export const bots = domain({
     params: { exchange: Exchange, symbol: TradingSymbol },
     result: Block,
     async read({ cache }, { exchange, symbol }) {
-      const blockedBy = (await cache.hget(blocksKey, `${exchange}:${symbol}`)) || null;
-      return { exchange, symbol, is_blocked: blockedBy !== null, blocked_by: blockedBy };
+      const field = `${exchange}:${symbol}`;
+      const blockedBy = await cache.hget(blocksKey, field);
+      if (!blockedBy) return { exchange, symbol, is_blocked: false, blocked_by: null };
+      // The exchange may have a colon in its name, so what was asked for says better what it is than the field.
+      return { ...readBlock(field, blockedBy), exchange, symbol };
     },
   }),
 
@@ -156,8 +159,8 @@ export const bots = domain({
       const field = `${exchange}:${symbol}`;
       const raw = await cache.hget(openingsKey, field);
       if (raw === null) return { exchange, symbol, is_opening: false, bot_id: null, since: null };
-      return decode({ key: openingsKey, field }, "null", () => {
-        const [, botId, since] = openingValue.exec(raw) ?? [];
+      return decodeText({ key: openingsKey, field }, raw, (text) => {
+        const [, botId, since] = openingValue.exec(text) ?? [];
         if (botId === undefined) throw new Unreadable("it is not {bot_id}:{time}");
         return { exchange, symbol, is_opening: true, bot_id: botId, since: seconds(since) };
       });

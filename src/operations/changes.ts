@@ -244,13 +244,13 @@ export function events(source: Events): Feed {
         const { tail, added } = isOneOfMany ? await orNothing(reading, read, noGrowth) : await read;
         if (tail.length > 0) tails.set(key, tail);
         else tails.delete(key);
-        found.push(
-          ...readable(
-            reading,
-            added.map((text) => [key, text] as const),
-            source.event,
-          ),
+        const events = readable(
+          reading,
+          added.map((text) => [key, text] as const),
+          source.event,
         );
+        // Not one push of all: a function cannot take as many arguments as may have been added.
+        for (const event of events) found.push(event);
       }
       // The lists of a family are one picture, of which the oldest events give way.
       if (first && isOneOfMany) found.sort((one, other) => (one.timestamp ?? 0) - (other.timestamp ?? 0));

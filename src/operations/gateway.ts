@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { Name, Open } from "./fields.ts";
 import { domain, query } from "./operation.ts";
-import { ServerInfo, StreamSummary } from "./server-info.ts";
+import { IdentitySummary, ServerInfo, StreamSummary } from "./server-info.ts";
 
 /** The answer to a ping. */
 export const Pong = Open("Pong", {
@@ -28,6 +28,19 @@ export const gateway = domain({
     params: {},
     result: ServerInfo,
     read: async ({ server }) => server.info(),
+  }),
+
+  /** Says anew who is connected: before a token expires, or to become somebody else. */
+  authenticate: query({
+    about:
+      "Says anew who is connected, before a token expires. Streams that are not allowed any more end with FORBIDDEN.",
+    reads: "–",
+    params: { token: Type.String({ minLength: 1, maxLength: 8_192, description: "a token or an API key" }) },
+    result: IdentitySummary,
+    errors: ["UNAUTHORIZED", "TOKEN_EXPIRED", "AUTH_UNAVAILABLE", "LIMIT_EXCEEDED"],
+    confidential: true,
+    method: false,
+    read: ({ connection }, { token }) => connection.authenticate(token),
   }),
 
   /** The streams of this connection. */

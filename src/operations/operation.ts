@@ -20,6 +20,10 @@ interface Declared<P extends ParamSchemas> {
   readonly params: P;
   /** False where the client library does it by itself, and so has no method for it. */
   readonly method?: false;
+  /** The domain whose scope it needs, where that is not the one that declares it. */
+  readonly domain?: string;
+  /** True where its parameters hold a secret: they are neither logged nor kept. */
+  readonly confidential?: true;
   /** The errors it may answer besides those that any request may: bad parameters, Redis away, a value that is corrupt. */
   readonly errors?: readonly ErrorCode[];
 }
@@ -50,6 +54,8 @@ export interface LiveQuery<P extends ParamSchemas = ParamSchemas, U extends TObj
 /** One topic of a live query: its name on the wire, and how to follow it. */
 export interface TopicSource {
   readonly name: string;
+  /** What it is made from, where the name does not say all of it: those of another source never share the topic. */
+  readonly source?: string;
   open(): Feed;
 }
 

@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
-import { decodeObject, type Stored, seconds, text, without } from "../redis/values.ts";
+import { decodeObject, decodeText, type Stored, seconds, text, without } from "../redis/values.ts";
 import { type Feed, oneValue, orNothing, readable } from "./changes.ts";
 import { Name, Open, Text, Timestamp } from "./fields.ts";
 import { domain, liveQuery, query } from "./operation.ts";
@@ -162,8 +162,8 @@ function processHealth(): Feed {
       if (stale?.size !== 0) await refresh(reading, stale);
       const now = reading.now();
       const limits = [...processes.values()].flatMap(({ beat }) => (beat === null ? [] : [beat + reading.staleAfter]));
-      const ahead = limits.filter((limit) => limit >= now);
-      nextStale = ahead.length > 0 ? Math.min(...ahead) : undefined;
+      // Not Math.min: it cannot take as many arguments as there may be processes.
+      nextStale = limits.filter((limit) => limit >= now).sort((a, b) => a - b)[0];
       return summary([...processes.values()].map((one) => aged(one, reading)));
     },
     due: () => nextStale,
@@ -244,9 +244,14 @@ export const processes = domain({
     errors: ["PROCESS_NOT_FOUND"],
     async read(reading, { component }) {
       const missing = `no process for component ${component}`;
-      const processId = await reading.cache.hget("process:components", component);
+      const key = "process:components";
+      const processId = await reading.cache.hget(key, component);
       if (processId === null) throw new CacheError("PROCESS_NOT_FOUND", missing);
-      return oneProcess(reading, processId, missing);
+      return oneProcess(
+        reading,
+        decodeText({ key, field: component }, processId, (id) => id),
+        missing,
+      );
     },
   }),
 

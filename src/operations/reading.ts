@@ -1,7 +1,7 @@
 import type { CacheError } from "../protocol/errors.ts";
 import type { Cache } from "../redis/cache.ts";
 import type { Accounts } from "./account-map.ts";
-import type { GatewaySummary, RedisState, ServerInfo, StreamSummary } from "./server-info.ts";
+import type { GatewaySummary, IdentitySummary, RedisState, ServerInfo, StreamSummary } from "./server-info.ts";
 
 /** What a read may use: the cache, the clock, the account map, and a place to report values that had to be left out. */
 export interface Reading {
@@ -18,8 +18,12 @@ export interface Reading {
 /** The connection that asks, as far as it may be asked about. */
 export interface Asker {
   readonly updatesSent: number;
+  /** The accounts that its token claims, where nobody else says who has which. */
+  readonly accounts: Accounts | undefined;
   streams(): StreamSummary[];
   unsubscribe(stream: string): void;
+  /** Says anew who it is. @throws CacheError */
+  authenticate(token: string): Promise<IdentitySummary>;
 }
 
 /** What only the gateway itself can answer: about the server, and about the connection that asks. */

@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { CacheError } from "../protocol/errors.ts";
-import { decodeObject, number, type Stored, seconds, text, without } from "../redis/values.ts";
+import { decodeObject, decodeText, number, type Stored, seconds, text, Unreadable, without } from "../redis/values.ts";
 import { events, readable } from "./changes.ts";
 import { Amount, Exchange, Id, Limit, Name, Open, Text, Timestamp, TradingSymbol } from "./fields.ts";
 import { domain, liveQuery, query, topicName } from "./operation.ts";
@@ -84,12 +84,11 @@ export const trades = domain({
       const key = `TRADE:STATUS:${trade_key}`;
       const raw = await cache.get(key);
       if (raw === null) throw new CacheError("TRADE_STATUS_NOT_FOUND", `no trade status for ${trade_key}`);
-      const timestamp = seconds(raw);
-      if (timestamp === null)
-        throw new CacheError("DATA_CORRUPT", `the value at ${key} cannot be read: it is not a time`, {
-          details: { key },
-        });
-      return { trade_key, timestamp };
+      return decodeText({ key }, raw, (text) => {
+        const timestamp = seconds(text);
+        if (timestamp === null) throw new Unreadable("it is not a time");
+        return { trade_key, timestamp };
+      });
     },
   }),
 
@@ -98,6 +97,7 @@ export const trades = domain({
     about: "The newest trades of one user on one exchange, oldest first. Reading never takes them away.",
     mirrors: "TradesCache.get_user_trades",
     reads: "LRANGE user_trades:{user_id}:{exchange} -{limit} -1",
+    domain: "accounts",
     params: { user_id: Id("the user"), exchange: Exchange, limit: Type.Optional(Limit) },
     result: Type.Array(Trade),
     read: (reading, { user_id, exchange, limit = defaultLimit }) =>

@@ -76,6 +76,16 @@ export interface StreamStatus {
   readonly error_code?: ErrorCode;
 }
 
+/** Server → client: the token of this connection expires soon; `authenticate` with another one, or be closed with 4401. */
+export interface AuthStatus {
+  readonly type: "auth_status";
+  readonly state: "expiring";
+  /** Unix seconds. */
+  readonly expires_at: number;
+  /** The same in seconds from now, for those whose clock is another. */
+  readonly expires_in: number;
+}
+
 /** The answer to a `stream_…` request. */
 export interface StreamOpened {
   readonly stream: string;

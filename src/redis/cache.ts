@@ -36,6 +36,17 @@ export interface Watch {
   readonly channelsBelow?: string;
 }
 
+// As many as one command names: more would keep Redis from its other clients, and a function takes only so many arguments.
+const mostNames = 10_000;
+
+/** What is there under each name, in their order. */
+async function inParts<T>(names: readonly string[], read: (some: readonly string[]) => Promise<T[]>): Promise<T[]> {
+  if (names.length <= mostNames) return read(names);
+  const parts: Promise<T[]>[] = [];
+  for (let at = 0; at < names.length; at += mostNames) parts.push(read(names.slice(at, at + mostNames)));
+  return (await Promise.all(parts)).flat();
+}
+
 /** The read-only port on a real Redis: reads go through one connection, `settled` concerns the one that hears channels. */
 export class RedisCache implements Cache {
   readonly #reads: Connection;
@@ -54,7 +65,7 @@ export class RedisCache implements Cache {
   }
 
   async mget(keys: readonly string[]): Promise<(string | null)[]> {
-    return (await this.#reads.ask("MGET", ...keys)) as (string | null)[];
+    return inParts(keys, async (some) => (await this.#reads.ask("MGET", ...some)) as (string | null)[]);
   }
 
   hget(key: string, field: string): Promise<string | null> {
@@ -75,7 +86,10 @@ export class RedisCache implements Cache {
     const names = [...fields];
     const [only = ""] = names;
     if (names.length === 1) return new Map([[only, (await this.#reads.ask("HGET", key, only)) as string | null]]);
-    const texts = (await this.#reads.ask("HMGET", key, ...names)) as (string | null)[];
+    const texts = await inParts(
+      names,
+      async (some) => (await this.#reads.ask("HMGET", key, ...some)) as (string | null)[],
+    );
     return new Map(names.map((name, at) => [name, texts[at] ?? null]));
   }
 

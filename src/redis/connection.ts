@@ -1,44 +1,8 @@
-import { createClient, ErrorReply, RESP_TYPES } from "redis";
+import { ErrorReply } from "redis";
 import { backoffMs } from "../protocol/backoff.ts";
 import { CacheError } from "../protocol/errors.ts";
-
-/**
- * Every command the gateway may send, and nothing else: none of them writes. A command is checked here, at the one place
- * through which all of them pass, before it reaches the socket.
- */
-export const allowedCommands = [
-  "GET",
-  "MGET",
-  "HGET",
-  "HMGET",
-  "HGETALL",
-  "LLEN",
-  "LRANGE",
-  "SCAN",
-  "PING",
-  "CLIENT TRACKING",
-] as const;
-
-/** One of {@link allowedCommands}. */
-export type ReadCommand = (typeof allowedCommands)[number];
-
-const allowed: ReadonlySet<string> = new Set(allowedCommands);
-
-/** A reply as RESP has it, with maps as flat lists in both of its versions. */
-export type Reply = string | number | null | readonly Reply[];
-
-/** Where Redis is and how to get in. */
-export interface RedisAddress {
-  readonly url?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly database?: number;
-  readonly username?: string;
-  readonly password?: string;
-}
-
-/** What the server at the other end can do: tell what changed (RESP3 and CLIENT TRACKING), only push, or neither. */
-export type Ability = "tracking" | "resp3" | "resp2";
+import { type ReadCommand, type Reply, words } from "./commands.ts";
+import { type Ability, type Client, type GreetingOptions, greet, type RedisAddress } from "./greeting.ts";
 
 /** Whoever wants to know how a connection fares. */
 export interface ConnectionEvents {
@@ -49,10 +13,9 @@ export interface ConnectionEvents {
 }
 
 /** How a connection behaves. */
-export interface ConnectionOptions {
-  readonly address: RedisAddress;
-  /** How it is called in Redis' CLIENT LIST. */
-  readonly name: string;
+export interface ConnectionOptions extends Omit<GreetingOptions, "address"> {
+  /** Where Redis is; a function is asked before every attempt to connect. */
+  readonly address: RedisAddress | (() => Promise<RedisAddress>);
   /** How long a read may take, in milliseconds. */
   readonly timeoutMs: number;
   /** How long to wait at most before another attempt to connect, in milliseconds. */
@@ -62,38 +25,11 @@ export interface ConnectionOptions {
 /** How often an idle connection shows that it is alive, in milliseconds. */
 export const keepAliveMs = 10_000;
 const hungMs = 10_000;
-const connectTimeoutMs = 5_000;
-const refusesGreeting = /^(ERR (?!max number of clients)|NOPERM\b|NOPROTO\b)/;
+const firstBackoffMs = 100;
 
 interface Pending {
   readonly since: number;
   expire(): void;
-}
-
-type Client = ReturnType<typeof open>;
-
-function open({ address, name }: ConnectionOptions, ability: Ability) {
-  const { url, host, port, ...login } = address;
-  return createClient({
-    ...login,
-    ...(url !== undefined && { url }),
-    name,
-    RESP: ability === "resp2" ? 2 : 3,
-    emitInvalidate: ability === "tracking",
-    socket: {
-      ...(host !== undefined && { host }),
-      ...(port !== undefined && { port }),
-      connectTimeout: connectTimeoutMs,
-      // A new client for every attempt: what it can do is found out anew, and what was armed is armed by us.
-      reconnectStrategy: false,
-    },
-    // A command that cannot be sent now fails now. The default time limit costs one AbortSignal per command: ours below
-    // is one timer for all.
-    disableOfflineQueue: true,
-    commandOptions: { timeout: undefined, typeMapping: { [RESP_TYPES.MAP]: Array } },
-    disableClientInfo: true,
-    maintNotifications: "disabled",
-  } as Parameters<typeof createClient>[0] & object);
 }
 
 /** One socket to Redis that comes back by itself, bounds every wait, and lets only reads through. */
@@ -101,8 +37,9 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #events: ConnectionEvents;
   readonly #pending = new Set<Pending>();
-  // `#opened` may still be shaking hands; `#client` is ready.
-  #opened: Client | undefined;
+  // Ends the socket there is, be it still shaking hands; `#client` is ready.
+  #socket = new AbortController();
+  #address: RedisAddress | undefined;
   #client: Client | undefined;
   #ability: Ability | undefined;
   #closed = false;
@@ -120,6 +57,11 @@ export class Connection {
     return this.#ability;
   }
 
+  /** Where it is connected, or is about to be; undefined while it is not. */
+  get address(): RedisAddress | undefined {
+    return this.#address;
+  }
+
   /** Connects, and again after every break. Resolves after the first attempt, whether it succeeded or not. */
   start(): Promise<void> {
     return new Promise((tried) => {
@@ -127,10 +69,15 @@ export class Connection {
     });
   }
 
+  /** Breaks the socket there is; another is made in its place. */
+  drop(reason: Error): void {
+    this.#socket.abort(reason);
+  }
+
   /** Ends the connection for good. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#opened?.destroy();
+    this.#socket.abort();
     this.#wake?.();
     clearTimeout(this.#watchdog);
     await this.#running;
@@ -138,8 +85,8 @@ export class Connection {
 
   /** Sends one read. @throws CacheError CACHE_UNAVAILABLE, CACHE_TIMEOUT, DATA_CORRUPT (a key of another type) */
   ask(command: ReadCommand, ...args: readonly string[]): Promise<Reply> {
-    if (!allowed.has(command)) throw new Error(`${command} is not a command that the gateway may send`);
-    return this.#send((client) => client.sendCommand<Reply>([...command.split(" "), ...args]), args[0]);
+    const sent = words(command, args);
+    return this.#send((client) => client.sendCommand<Reply>(sent), args[0]);
   }
 
   /** Resolves when everything that Redis sent before it saw this call has been heard. */
@@ -195,8 +142,12 @@ export class Connection {
 
   async #run(tried: () => void): Promise<void> {
     for (let failures = 0; !this.#closed; failures++) {
+      const { signal } = this.#socket;
       try {
-        const { client, ability, ended } = await this.#connect();
+        const { address } = this.#options;
+        this.#address = typeof address === "function" ? await address() : address;
+        const options = { ...this.#options, address: this.#address };
+        const { client, ability, ended } = await greet(options, signal, (key) => this.#events.invalidated(key));
         this.#client = client;
         this.#ability = ability;
         this.#events.up();
@@ -210,10 +161,14 @@ export class Connection {
       } catch (reason) {
         this.#client = undefined;
         this.#ability = undefined;
-        if (!this.#closed) this.#events.down(reason);
+        this.#address = undefined;
+        if (!this.#closed) {
+          this.#socket = new AbortController();
+          this.#events.down(signal.reason ?? reason);
+        }
       }
       tried();
-      if (!this.#closed) await this.#pause(backoffMs(failures, 100, this.#options.maxBackoffMs));
+      if (!this.#closed) await this.#pause(backoffMs(failures, firstBackoffMs, this.#options.maxBackoffMs));
     }
     tried();
   }
@@ -226,33 +181,6 @@ export class Connection {
         resolve();
       };
     });
-  }
-
-  /** Finds out what the server can do by asking for the most first. */
-  async #connect(): Promise<{ client: Client; ability: Ability; ended: Promise<unknown> }> {
-    let refusal: unknown;
-    for (const ability of ["tracking", "resp3", "resp2"] as const) {
-      const client = open(this.#options, ability);
-      this.#opened = client;
-      const ended = new Promise<unknown>((resolve) => client.on("error", resolve).on("end", resolve));
-      client.on("invalidate", (key: Buffer | string | null) =>
-        this.#events.invalidated(key === null ? undefined : String(key)),
-      );
-      // connectTimeout bounds the connecting, this the greeting: a server that accepts may still never answer.
-      const deadline = setTimeout(() => client.destroy(), connectTimeoutMs);
-      try {
-        await client.connect();
-        return { client, ability, ended };
-      } catch (error) {
-        client.destroy();
-        // Only a refusal of the greeting itself says something about what the server can do.
-        if (this.#closed || !(error instanceof ErrorReply) || !refusesGreeting.test(error.message)) throw error;
-        refusal = error;
-      } finally {
-        clearTimeout(deadline);
-      }
-    }
-    throw refusal;
   }
 
   // One coarse timer for all reads, running only while there are any. What has arrived is read before anything expires:
@@ -271,7 +199,7 @@ export class Connection {
       if (waited > hungMs) {
         // It accepts commands and answers none: only a new socket can help.
         this.#pending.clear();
-        this.#client?.destroy();
+        this.drop(new Error(`Redis did not answer for ${hungMs} ms`));
         return;
       }
     }

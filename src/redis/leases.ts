@@ -5,6 +5,8 @@ export interface Lease {
 
 // A key that is never written keeps its lease for ever, and any name may be asked for.
 const maxLeases = 100_000;
+// How many end when there are too many. One at a time, each would be sought behind the gaps that those before it left.
+const endedAtOnce = 10_000;
 
 const ended: Lease = { ended: true };
 
@@ -25,10 +27,7 @@ export class Leases {
     if (known) return known;
     const lease = { ended: false };
     this.#leases.set(key, lease);
-    if (this.#leases.size > maxLeases) {
-      const [oldest = key] = this.#leases.keys();
-      this.end(oldest);
-    }
+    if (this.#leases.size > maxLeases) this.#endOldest();
     return lease;
   }
 
@@ -44,6 +43,14 @@ export class Leases {
     if (!lease) return;
     lease.ended = true;
     this.#leases.delete(key);
+  }
+
+  #endOldest(): void {
+    let left = endedAtOnce;
+    for (const key of this.#leases.keys()) {
+      if (left-- === 0) break;
+      this.end(key);
+    }
   }
 
   /** Anything may have been written. */

@@ -12,6 +12,12 @@ export interface Place {
 /** Deeper than any honest value; JSON.stringify would overflow the stack a few thousand levels further down. */
 const maxDepth = 100;
 
+/** Longer than any honest value, in characters: while a value of fifty million is parsed, nobody else is served. */
+const maxLength = 2_097_152;
+
+// No name that can be asked for is longer. A longer one would fill answers and logs with itself.
+const maxNameLength = 512;
+
 /** Thrown by the readers below; {@link decode} turns it into DATA_CORRUPT with the place. */
 export class Unreadable extends Error {}
 
@@ -95,12 +101,17 @@ function kindOf(text: string): "json" | "python" | "deep" {
   return isPython ? "python" : "json";
 }
 
+function mustBeShort(text: string): void {
+  if (text.length > maxLength) throw new Unreadable(`it has more than ${maxLength} characters`);
+}
+
 /**
  * What Python's `json.dumps` wrote: JSON, and besides it NaN and ±Infinity (read as null) and integers beyond 2^53
  * (read as text, since a number would round them).
  * @throws Unreadable
  */
 export function parsePython(text: string): unknown {
+  mustBeShort(text);
   const kind = kindOf(text);
   if (kind === "deep") throw new Unreadable(`it is nested more than ${maxDepth} levels deep`);
   try {
@@ -161,18 +172,26 @@ function inSeconds(value: number): number {
   return size < 1e17 ? value / 1e6 : value / 1e9;
 }
 
-/** Reads a value with `build`; whatever cannot be read becomes DATA_CORRUPT with its place. */
-export function decode<T>(place: Place, raw: string, build: (value: unknown) => T): T {
+/** Reads a text that is not JSON with `build`; whatever cannot be read becomes DATA_CORRUPT with its place. */
+export function decodeText<T>(place: Place, raw: string, build: (text: string) => T): T {
   try {
-    return build(parsePython(raw));
+    mustBeShort(raw);
+    return build(raw);
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error;
-    const where = place.field === undefined ? place.key : `${place.key} ${place.field}`;
+    const key = place.key.slice(0, maxNameLength);
+    const field = place.field?.slice(0, maxNameLength);
+    const where = field === undefined ? key : `${key} ${field}`;
     throw new CacheError("DATA_CORRUPT", `the value at ${where.slice(0, 200)} cannot be read: ${error.message}`, {
-      details: { key: place.key, ...(place.field === undefined ? {} : { field: place.field }) },
+      details: { key, ...(field === undefined ? {} : { field }) },
       cause: error,
     });
   }
+}
+
+/** Reads a value with `build`; whatever cannot be read becomes DATA_CORRUPT with its place. */
+export function decode<T>(place: Place, raw: string, build: (value: unknown) => T): T {
+  return decodeText(place, raw, (text) => build(parsePython(text)));
 }
 
 /** Like {@link decode} for a value that must be an object. */

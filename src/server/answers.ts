@@ -57,6 +57,11 @@ export class Answers {
     return this.#bytes;
   }
 
+  /** Forgets all of them. */
+  clear(): void {
+    for (const [key, kept] of this.#kept) this.#drop(key, kept);
+  }
+
   /** Answers a question, at once if the answer is known. @throws what is not a CacheError: a bug */
   to(asked: Asked, asker: Asker): Answer | Promise<Answer> {
     const { operation, key } = asked;

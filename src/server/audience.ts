@@ -1,20 +1,37 @@
 import { EndOfTurn } from "./end-of-turn.ts";
 import { textFrame } from "./outbox.ts";
 
-/** One update on its way: its frame is made once, whoever gets it. */
+// What an update takes that waits, besides its text: objects, and the slot in the map.
+const bytesPerUpdate = 200;
+
+/** One update on its way: its frame is made once, whoever gets it in the turn in which it came. */
 export class Update {
   /** Which item it concerns; a later update of the same item makes it superfluous. */
   readonly id: string;
   readonly updateId: number;
-  readonly frame: Buffer;
   readonly #members: string;
+  #frame: Buffer | undefined;
 
   /** @param members the beginning of the frame, with all members but those that count */
   constructor(id: string, updateId: number, members: string) {
     this.id = id;
     this.updateId = updateId;
-    this.frame = textFrame(`${members}"update_id":${updateId}}`);
     this.#members = members;
+    this.#frame = textFrame(`${members}"update_id":${updateId}}`);
+  }
+
+  get frame(): Buffer {
+    return this.#frame ?? textFrame(`${this.#members}"update_id":${this.updateId}}`);
+  }
+
+  /** How much memory it takes where it waits, more or less. */
+  get bytes(): number {
+    return this.#members.length + bytesPerUpdate;
+  }
+
+  /** The turn is over: whoever lets it wait shall not keep the memory that its frame shares with others. */
+  forgetFrame(): void {
+    this.#frame = undefined;
   }
 
   /** The same update for a subscriber that was spared some before it. */
@@ -70,9 +87,10 @@ export class Audience {
     if (subscriber.place < 0) subscriber.place = this.#subscribers.push(subscriber) - 1;
   }
 
-  /** One less, who is sent nothing more. */
+  /** One less, who is sent nothing more; who is none of them may leave as well. */
   delete(subscriber: Subscriber): void {
     const { place } = subscriber;
+    if (place < 0) return;
     const last = this.#subscribers.pop();
     if (last && last !== subscriber) {
       this.#subscribers[place] = last;
@@ -102,5 +120,6 @@ export class Audience {
     const chunk = together(updates.map(({ frame }) => frame));
     const news = { updates, chunk, size: updates.length, lastId: last.updateId };
     for (const subscriber of this.#subscribers) subscriber.deliver(news);
+    for (const update of updates) update.forgetFrame();
   }
 }

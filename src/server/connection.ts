@@ -1,25 +1,23 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { RawData, WebSocket } from "ws";
+import type { Accounts } from "../operations/account-map.ts";
 import type { Asker } from "../operations/reading.ts";
-import type { StreamSummary } from "../operations/server-info.ts";
+import type { IdentitySummary, StreamSummary } from "../operations/server-info.ts";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
-import type { RequestId, StreamOpened } from "../protocol/frames.ts";
+import type { AuthStatus, RequestId, StreamOpened, StreamStatus } from "../protocol/frames.ts";
+import { type Place, tooFast } from "./admission.ts";
 import { type Answer, type Answers, failure, success } from "./answers.ts";
+import type { Authenticator } from "./authenticator.ts";
+import { Backlog } from "./backlog.ts";
+import { type Identity, nobody } from "./identity.ts";
 import { Outbox, textFrame } from "./outbox.ts";
+import type { Rate } from "./rate.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
-import { noStream, Streams, type StreamsContext } from "./streams.ts";
-import type { Sink } from "./subscription.ts";
-
-/** What one connection may hold at a time; told by `get_server_info`. */
-export interface Limits {
-  readonly max_frame_bytes: number;
-  readonly max_in_flight: number;
-  readonly max_streams: number;
-  readonly max_topics: number;
-  readonly congested_bytes: number;
-  readonly max_backlog_bytes: number;
-}
+import type { Limits } from "./settings.ts";
+import { type Follower, noStream, Streams, type StreamsContext } from "./streams.ts";
+import type { Subscription } from "./subscription.ts";
 
 /** What a connection needs of the server. */
 export interface ConnectionContext extends StreamsContext {
@@ -27,10 +25,21 @@ export interface ConnectionContext extends StreamsContext {
   readonly answers: Answers;
   readonly epoch: string;
   readonly limits: Limits;
+  readonly authenticator: Authenticator;
+  readonly messageRate: Rate;
+  readonly refusals: Refusals;
+  /** Counts a connection that was ended because it took too little. */
+  readonly slowConsumer: () => void;
   readonly log: Logger;
 }
 
 const loggedRequestLength = 1_000;
+const warnBeforeExpiryMs = 60_000;
+const longestTimerMs = 2 ** 31 - 1;
+// Short answers are always given: there are no more of them than requests in flight.
+const shortAnswer = 1_000;
+// How long a slow client may take to see why it is cut off.
+const farewellMs = 2_000;
 
 const binary: Request = {
   id: null,
@@ -38,31 +47,49 @@ const binary: Request = {
 };
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
-export class Connection implements Sink, Asker {
+export class Connection implements Follower, Asker {
   readonly id: number;
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
+  readonly #backlog: Backlog;
   readonly #context: ConnectionContext;
+  readonly #place: Place;
   // Most connections ask little or follow nothing: these are made when they are needed.
   #inFlight: Set<RequestId> | undefined;
   #streams: Streams | undefined;
+  /** What came while it was congested; no more than one read of the socket brings. */
+  #unread: [data: RawData, isBinary: boolean][] | undefined;
   #updatesSent = 0;
-  #congested = false;
   #draining = false;
   #closed = false;
   #heard = true;
+  // When its messages so far are paid for, in milliseconds: see Rate. That is not before the last one.
+  #paidAt = performance.now();
+  #expiry: NodeJS.Timeout | undefined;
+  #warned = false;
 
   /** @param socket the one that `websocket` speaks through */
-  constructor(id: number, websocket: WebSocket, socket: Duplex, context: ConnectionContext) {
+  constructor(id: number, websocket: WebSocket, socket: Duplex, place: Place, context: ConnectionContext) {
     this.id = id;
+    this.#place = place;
     this.#socket = websocket;
-    this.#outbox = new Outbox(websocket, socket, (backlog) => this.#pressed(backlog));
+    this.#backlog = new Backlog(socket, context.limits, this);
+    this.#outbox = new Outbox(websocket, socket, () => this.#backlog.pressed());
     this.#context = context;
     websocket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     websocket.on("pong", () => {
       this.#heard = true;
     });
-    socket.on("drain", () => this.#relieved());
+    websocket.on("ping", () => this.#isTooFast());
+    this.#watchIdentity();
+  }
+
+  get identity(): Identity {
+    return this.#place.identity;
+  }
+
+  get accounts(): Accounts | undefined {
+    return this.identity.accounts;
   }
 
   /** Resolves when its socket is closed. */
@@ -83,37 +110,63 @@ export class Connection implements Sink, Asker {
   }
 
   get congested(): boolean {
-    return this.#congested;
+    return this.#backlog.isCongested;
   }
 
   /** Asks the client for a sign of life; closes the connection if it gave none since the last time. */
   beat(): void {
+    if (!this.#heard && this.congested) {
+      // Its pong would stand behind what it does not take.
+      this.slow();
+      return;
+    }
     if (!this.#heard) {
       this.close(4408, "no pong");
       this.#socket.terminate();
       return;
     }
     this.#heard = false;
+    const { idle_ms } = this.#context.limits;
+    const isIdle = idle_ms > 0 && this.size === 0 && !this.#inFlight?.size;
+    if (isIdle && performance.now() - this.#paidAt > idle_ms) {
+      this.close(1000, "idle");
+      return;
+    }
+    // Clocks are set: the timer alone would not notice.
+    if (this.identity.expiresAt !== undefined) this.#watchIdentity();
     this.#socket.ping();
+  }
+
+  /** Who is connected may be somebody else now, or nobody who may be here. */
+  renew(): void {
+    const identity = this.#context.authenticator.renewed(this.identity);
+    if (identity === nobody) return;
+    if (identity) this.#become(identity);
+    else this.#refuseToGoOn(4501, "UNAUTHORIZED");
+  }
+
+  async authenticate(token: string): Promise<IdentitySummary> {
+    const identity = await this.#context.authenticator.identify(token);
+    if (this.#closed) throw goingAway();
+    this.#become(identity);
+    const { userId = null, permissions, expiresAt = null } = identity;
+    return { user_id: userId, scopes: [...permissions.scopes], expires_at: expiresAt };
   }
 
   /** Says that the server goes away, ends its streams, answers what is in flight, and closes. */
   drain(): void {
     this.#draining = true;
-    const topics = this.#streams?.topics ?? [];
-    this.#streams?.endAll();
-    const { epoch } = this.#context;
-    for (const topic of topics)
-      this.status(
-        textFrame(JSON.stringify({ type: "stream_status", topic, state: "ended", epoch, error_code: "DRAINING" })),
-      );
+    this.#endStreams("DRAINING");
     this.#closeIfDrained();
   }
 
   /** Closes the socket after what is due has left. */
-  close(code: number, reason: ErrorCode | "no pong"): void {
+  close(code: number, reason: ErrorCode | "no pong" | "idle"): void {
     this.#outbox.flush();
+    this.ended();
     this.#socket.close(code, reason);
+    // Its own close frame has to be read.
+    this.#socket.resume();
   }
 
   /** Ends the connection at once. */
@@ -121,15 +174,57 @@ export class Connection implements Sink, Asker {
     this.#socket.terminate();
   }
 
-  /** The socket is closed: nothing is followed any more. */
+  /** The socket is closed, or will be: nothing is followed any more. */
   ended(): void {
     this.#closed = true;
+    clearTimeout(this.#expiry);
+    this.#backlog.end();
+    this.#unread = undefined;
     this.#streams?.endAll();
+  }
+
+  /** Nothing more is taken from the client, until it has taken what waits for it. */
+  hold(): void {
+    this.#socket.pause();
+  }
+
+  goOn(): void {
+    this.#heard = true;
+    const unread = this.#unread ?? [];
+    this.#unread = undefined;
+    for (const [data, isBinary] of unread) this.#receive(data, isBinary);
+    if (!this.congested) this.#socket.resume();
+  }
+
+  slow(): void {
+    if (this.#closed) return;
+    this.#context.slowConsumer();
+    this.#context.log.warn(
+      { connection: this.id, backlog: this.#backlog.bytes },
+      "connection takes too little: closed",
+    );
+    this.#endStreams("SLOW_CONSUMER");
+    this.close(4440, "SLOW_CONSUMER");
+    // It may not even take the close frame.
+    setTimeout(() => this.#socket.terminate(), farewellMs).unref();
   }
 
   updates(chunk: Buffer, count: number): void {
     this.#updatesSent += count;
     this.#send(chunk);
+  }
+
+  manyUpdates(chunk: Buffer, count: number): void {
+    this.#updatesSent += count;
+    this.#sendMuch(chunk);
+  }
+
+  keep(bytes: number): boolean {
+    return this.#backlog.keep(bytes);
+  }
+
+  later(subscription: Subscription): void {
+    this.#backlog.later(subscription);
   }
 
   status(frame: Buffer): void {
@@ -149,40 +244,109 @@ export class Connection implements Sink, Asker {
     if (!this.#closed) this.#outbox.add(chunk);
   }
 
-  /** The socket has not taken everything. */
-  #pressed(backlog: number): void {
-    const { congested_bytes, max_backlog_bytes } = this.#context.limits;
-    if (backlog > congested_bytes) this.#congested = true;
-    if (backlog <= max_backlog_bytes || this.#closed) return;
-    this.#closed = true;
-    this.#context.log.warn({ connection: this.id, backlog }, "connection takes nothing: closed");
-    this.#socket.terminate();
-  }
-
-  /** The socket has taken everything: what waited meanwhile goes out. */
-  #relieved(): void {
-    if (!this.#congested) return;
-    this.#congested = false;
-    this.#streams?.relieved();
+  /** The same for what may be one of many, or large. */
+  #sendMuch(chunk: Buffer): void {
+    if (!this.#closed) this.#outbox.addMuch(chunk);
   }
 
   #answer(requestId: RequestId | null, answer: Answer): void {
-    this.#send(textFrame(`{"request_id":${JSON.stringify(requestId)}${answer}`));
+    const isTooMuch = answer.length > shortAnswer && this.#backlog.isFull();
+    this.#reply(requestId, isTooMuch ? failure(tooMuchWaits()) : answer);
+  }
+
+  #reply(requestId: RequestId | null, answer: Answer): void {
+    this.#sendMuch(textFrame(`{"request_id":${JSON.stringify(requestId)}${answer}`));
+  }
+
+  #become(identity: Identity): void {
+    this.#place.occupy(identity);
+    this.#warned = false;
+    this.#watchIdentity();
+    this.#tellEnded(this.#streams?.recheck() ?? [], "FORBIDDEN");
+  }
+
+  /** Sees to it that nobody stays whose token has expired, or who never brought one. */
+  #watchIdentity(): void {
+    const { identity } = this;
+    clearTimeout(this.#expiry);
+    if (this.#closed) return;
+    const again = (ms: number) => {
+      this.#expiry = setTimeout(() => this.#watchIdentity(), Math.min(ms, longestTimerMs)).unref();
+    };
+    if (identity === nobody) {
+      this.#expiry = setTimeout(
+        () => this.#refuseToGoOn(4501, "UNAUTHORIZED"),
+        this.#context.limits.authenticate_within_ms,
+      ).unref();
+      return;
+    }
+    const { expiresAt } = identity;
+    if (expiresAt === undefined) return;
+    const leftMs = (expiresAt - this.#context.reading.now()) * 1_000;
+    if (leftMs <= 0) this.#refuseToGoOn(4401, "TOKEN_EXPIRED");
+    else if (leftMs > warnBeforeExpiryMs) again(leftMs - warnBeforeExpiryMs);
+    else {
+      const expiry = { expires_at: expiresAt, expires_in: leftMs / 1_000 };
+      if (!this.#warned) this.#send(frameOf({ type: "auth_status", state: "expiring", ...expiry }));
+      this.#warned = true;
+      again(leftMs);
+    }
+  }
+
+  #refuseToGoOn(code: number, reason: ErrorCode): void {
+    this.#context.refusals.add(reason);
+    this.close(code, reason);
+  }
+
+  #endStreams(code: ErrorCode): void {
+    const topics = this.#streams?.topics ?? [];
+    this.#streams?.endAll();
+    this.#tellEnded(topics, code);
+  }
+
+  #tellEnded(topics: readonly string[], code: ErrorCode): void {
+    const { epoch } = this.#context;
+    for (const topic of topics)
+      this.status(frameOf({ type: "stream_status", topic, state: "ended", epoch, error_code: code }));
+  }
+
+  /** Counts a message; how long to wait, in milliseconds, where there were too many. */
+  #isTooFast(): number {
+    const { messageRate } = this.#context;
+    const now = performance.now();
+    this.#paidAt = messageRate.take(this.#paidAt, now);
+    if (messageRate.isFlooded(this.#paidAt, now) && !this.#closed) this.#refuseToGoOn(4429, "RATE_LIMITED");
+    return messageRate.wait(this.#paidAt, now);
   }
 
   #receive(data: RawData, isBinary: boolean): void {
     this.#heard = true;
+    if (this.congested) {
+      // What had been read already when it became so.
+      this.#unread ??= [];
+      this.#unread.push([data, isBinary]);
+      return;
+    }
+    const waitMs = this.#isTooFast();
+    if (this.#closed) return;
     // ws gives one Buffer for a whole message unless it is told otherwise.
     const request = isBinary ? binary : this.#context.requests.read((data as Buffer).toString());
-    if ("error" in request) this.#answer(request.id, failure(request.error));
+    if (waitMs > 0) this.#refuse(request.id, tooFast("too many messages", waitMs));
+    else if ("error" in request) this.#answer(request.id, failure(request.error));
     else this.#begin(request);
+  }
+
+  #refuse(id: RequestId | null, error: CacheError): void {
+    this.#context.refusals.add(error.code);
+    this.#answer(id, failure(error));
   }
 
   #begin(request: Exclude<Request, { error: CacheError }>): void {
     const { id } = request;
-    const refusal = this.#refusal(id);
+    const { need } = "stream" in request ? request.stream : request.asked;
+    const refusal = this.#refusal(id) ?? this.identity.permissions.refusal(need);
     if (refusal) {
-      this.#answer(id, failure(refusal));
+      this.#refuse(id, refusal);
       return;
     }
     if ("stream" in request) void this.#answerLater(id, request.stream, this.#openStream(id, request.stream));
@@ -219,12 +383,13 @@ export class Connection implements Sink, Asker {
     }
   }
 
-  #fail(id: RequestId, { name: operation, params }: Asked | AskedStream, error: unknown): void {
+  #fail(id: RequestId, { name, operation, params }: Asked | AskedStream, error: unknown): void {
     if (error instanceof CacheError) {
       this.#answer(id, failure(error));
       return;
     }
-    const request = JSON.stringify({ operation, params }).slice(0, loggedRequestLength);
+    const logged = { operation: name, ...(!operation.confidential && { params }) };
+    const request = JSON.stringify(logged).slice(0, loggedRequestLength);
     this.#context.log.error(
       { err: error, connection: this.id, request_id: id, request },
       "a request failed for a reason that is a bug",
@@ -237,16 +402,26 @@ export class Connection implements Sink, Asker {
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
       if (this.#draining || this.#closed) throw goingAway();
+      if (this.#backlog.isFull()) throw tooMuchWaits();
     };
     const { epoch } = this.#context;
     await this.#streams.open(asked, mayOpen, (stream, topics) =>
-      this.#answer(requestId, success({ stream, topics, epoch } satisfies StreamOpened)),
+      this.#reply(requestId, success({ stream, topics, epoch } satisfies StreamOpened)),
     );
   }
 
   #closeIfDrained(): void {
     if (this.#draining && !this.#inFlight?.size) this.close(1012, "DRAINING");
   }
+}
+
+const frameOf = (message: StreamStatus | AuthStatus) => textFrame(JSON.stringify(message));
+
+function tooMuchWaits(): CacheError {
+  return new CacheError(
+    "SLOW_CONSUMER",
+    "too much waits for this connection already: ask again when it has been taken",
+  );
 }
 
 function goingAway(): CacheError {

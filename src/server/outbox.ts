@@ -40,6 +40,17 @@ function joined(chunks: readonly Buffer[]): Buffer {
   return lastJoined;
 }
 
+// So much leaves at once, so that a socket that takes no more is noticed before more is made for it.
+const muchBytes = 65_536;
+
+/** The same bytes in memory of their own: small buffers share theirs with others, and would keep all of it. */
+function alone(chunk: Buffer): Buffer {
+  if (chunk.buffer.byteLength < 2 * chunk.length) return chunk;
+  const copy = Buffer.allocUnsafeSlow(chunk.length);
+  chunk.copy(copy);
+  return copy;
+}
+
 /**
  * What is to be sent on one socket. What becomes due in one turn of the event loop leaves together in one write, because
  * the system call is what costs; an only frame leaves as soon as the turn ends.
@@ -47,16 +58,17 @@ function joined(chunks: readonly Buffer[]): Buffer {
 export class Outbox {
   readonly #websocket: WebSocket;
   readonly #socket: Duplex;
-  readonly #pressed: ((bytes: number) => void) | undefined;
+  readonly #pressed: (() => void) | undefined;
   // Mostly one chunk is due: an array is made for more than that only.
   #first: Buffer | undefined;
   #chunks: Buffer[] | undefined;
+  #bytes = 0;
 
   /**
    * @param socket the one that `websocket` speaks through: frames are written past it, everything else is its business
-   * @param pressed told how many bytes wait, whenever the socket has not taken all of them; it will say `drain`
+   * @param pressed called whenever the socket has not taken all that was written; it will say `drain`
    */
-  constructor(websocket: WebSocket, socket: Duplex, pressed?: (bytes: number) => void) {
+  constructor(websocket: WebSocket, socket: Duplex, pressed?: () => void) {
     this.#websocket = websocket;
     this.#socket = socket;
     this.#pressed = pressed;
@@ -71,6 +83,15 @@ export class Outbox {
     else this.#chunks.push(chunk);
   }
 
+  /** The same where it may be one of many, or large: then some leave before the turn ends. */
+  addMuch(chunk: Buffer): void {
+    this.add(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes < muchBytes) return;
+    this.#bytes = 0;
+    this.flush();
+  }
+
   /** Sends what is due now. */
   flush(): void {
     const first = this.#first;
@@ -81,6 +102,7 @@ export class Outbox {
     // After a close frame nothing may follow.
     if (this.#websocket.readyState !== this.#websocket.OPEN) return;
     const socket = this.#socket;
-    if (!socket.write(chunks === undefined ? first : joined(chunks))) this.#pressed?.(socket.writableLength);
+    const chunk = chunks === undefined ? first : joined(chunks);
+    if (!socket.write(socket.writableNeedDrain ? alone(chunk) : chunk)) this.#pressed?.();
   }
 }

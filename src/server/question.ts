@@ -1,3 +1,4 @@
+import type { Accounts } from "../operations/account-map.ts";
 import type { Asker, Asking } from "../operations/reading.ts";
 import type { Cache } from "../redis/cache.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
@@ -21,8 +22,8 @@ export class Question implements Asking {
     return this.common.cache;
   }
 
-  get accounts() {
-    return this.common.accounts;
+  get accounts(): Accounts {
+    return this.asker.accounts ?? this.common.accounts;
   }
 
   get staleAfter() {
@@ -64,6 +65,12 @@ export class Evidence extends Question {
 
   override get cache() {
     return this.#cache;
+  }
+
+  override get accounts() {
+    // What a token claims holds for its bearer alone.
+    if (this.asker.accounts) this.isPassing = true;
+    return super.accounts;
   }
 
   override get now() {

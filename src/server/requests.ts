@@ -1,5 +1,6 @@
 import { operationsByWireName } from "../operations/index.ts";
 import type { LiveQuery, Query } from "../operations/operation.ts";
+import { type Need, needOf } from "../operations/permissions.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId } from "../protocol/frames.ts";
 
@@ -12,6 +13,7 @@ export interface Asked {
   readonly params: Params;
   /** The same for all that ask the same. */
   readonly key: string;
+  readonly need: Need;
 }
 
 /** A stream that may be opened. */
@@ -19,6 +21,7 @@ export interface AskedStream {
   readonly name: string;
   readonly operation: LiveQuery;
   readonly params: Params;
+  readonly need: Need;
 }
 
 /** What a request asks for, or what is wrong with it; `id` is null where even that cannot be read. */
@@ -48,7 +51,8 @@ export class Requests {
     if (known) return { id, asked: known };
     const request = parse(text);
     // The id could stand there twice; then the last one counts.
-    if ("asked" in request && !rest.includes("request_id")) this.#learn(rest, request.asked);
+    if ("asked" in request && !request.asked.operation.confidential && !rest.includes("request_id"))
+      this.#learn(rest, request.asked);
     return request;
   }
 
@@ -84,7 +88,7 @@ function parse(text: string): Request {
     if (!operation) throw unknownOperation(name);
     const fault = operation.check(params);
     if (fault) throw new CacheError("INVALID_PARAMS", fault.message, { details: { path: fault.path } });
-    const asked = { name, params: params as Params };
+    const asked = { name, params: params as Params, need: needOf(operation, params as Params) };
     if (operation.kind === "live") return { id, stream: { ...asked, operation } };
     return { id, asked: { ...asked, operation, key: keyOf(name, operation, asked.params) } };
   } catch (error) {

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { availableParallelism } from "node:os";
 import { parseEnv } from "node:util";
+import { type WireName, wireName } from "../protocol/names.ts";
 
 /** One setting: how it is called, what it allows, and what it is without being set. Everything else is derived. */
 export interface Setting {
@@ -13,14 +15,20 @@ export interface Setting {
   readonly default?: string;
   /** Never shown. */
   readonly secret?: true;
+  /** Clients are told, since it limits them. */
+  readonly limit?: true;
 }
 
 /** How the text of a setting is read, and what it says of what it allows. */
 interface Kind {
   readonly allowed: string;
+  /** Whether its flag stands alone and means yes. */
+  readonly isSwitch?: true;
   /** Undefined where the text is not allowed. */
-  read(text: string): string | number | undefined;
+  read(text: string): Value | undefined;
 }
+
+type Value = string | number | boolean;
 
 const anyText: Kind = { allowed: "text", read: (text) => text };
 const integer = (low: number, high: number): Kind => ({
@@ -31,10 +39,44 @@ const processes: Kind = {
   allowed: "an integer 1–1024, or auto: one per processor",
   read: (text) => (text === "auto" ? availableParallelism() : integer(1, 1_024).read(text)),
 };
+const yesOrNo: Kind = {
+  allowed: "1, true, yes or 0, false, no",
+  isSwitch: true,
+  read: (text) => (/^(1|true|yes)$/i.test(text) ? true : /^(0|false|no)$/i.test(text) ? false : undefined),
+};
 const oneOf = (...words: readonly string[]): Kind => ({
   allowed: words.join(", "),
   read: (text) => (words.includes(text) ? text : undefined),
 });
+/** The parts of a list with commas. */
+export function listed(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
+}
+
+const listOf = (allowed: string, fits: (part: string) => boolean): Kind => ({
+  allowed,
+  read: (text) => (listed(text).every(fits) ? text : undefined),
+});
+const origins = listOf(
+  "origins like https://dashboard.example.com",
+  (text) => text === "null" || (URL.canParse(text) && new URL(text).origin === text),
+);
+const networks = listOf("addresses or subnets like 10.0.0.0/8", (text) => {
+  const [address = "", bits = "0", ...rest] = text.split("/");
+  const most = isIP(address) === 4 ? 32 : 128;
+  return isIP(address) !== 0 && /^\d+$/.test(bits) && Number(bits) <= most && rest.length === 0;
+});
+const jwksUrl: Kind = {
+  allowed: "https://…, or http:// on this machine",
+  read: (text) => {
+    if (!URL.canParse(text)) return undefined;
+    const { protocol, hostname } = new URL(text);
+    return protocol === "https:" || (protocol === "http:" && isLoopback(hostname)) ? text : undefined;
+  },
+};
 const redisUrl: Kind = {
   allowed: "redis://[user:password@]host[:port][/db] or rediss://…",
   read: (text) => {
@@ -45,10 +87,80 @@ const redisUrl: Kind = {
     return /^rediss?:$/.test(protocol) && hostname !== "" && /^(\/\d*)?$/.test(pathname) ? text : undefined;
   },
 };
+const places = listOf("host[:port], several with commas between them", (text) => {
+  if (!URL.canParse(`redis://${text}`)) return false;
+  const { hostname, host } = new URL(`redis://${text}`);
+  return hostname !== "" && host === text;
+});
+
+/** Whether a host is this machine, reached from nowhere else. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?|(::ffff:)?127(\.\d{1,3}){3})$/i.test(host);
+}
 
 /** Every setting there is; environment, `.env`, flags, checks and documentation all come from here. */
 export const settings = {
   host: { about: "the address to listen on", env: ["HOST"], kind: anyText, default: "127.0.0.1" },
+  tlsCertFile: {
+    about: "the certificate in PEM, with its chain, to serve wss:// with; read again on SIGHUP",
+    env: ["TLS_CERT_FILE"],
+    kind: anyText,
+  },
+  tlsKeyFile: { about: "the private key of that certificate, in PEM", env: ["TLS_KEY_FILE"], kind: anyText },
+  jwtSecret: {
+    about: "the secret that tokens are signed with (HS256); whoever connects must bring one then",
+    env: ["JWT_SECRET"],
+    kind: anyText,
+    secret: true,
+  },
+  jwksUrl: {
+    about: "where the public keys are that tokens are signed with (RS256, ES256, EdDSA)",
+    env: ["JWKS_URL"],
+    kind: jwksUrl,
+  },
+  jwtKeyFile: {
+    about: "the same from a file: a public key in PEM or a JSON Web Key Set; read again on SIGHUP",
+    env: ["JWT_KEY_FILE"],
+    kind: anyText,
+  },
+  jwtIssuer: { about: "the issuer that tokens must name", env: ["JWT_ISSUER"], kind: anyText },
+  jwtAudience: { about: "the audience that tokens must name", env: ["JWT_AUDIENCE"], kind: anyText },
+  jwtClockToleranceS: {
+    about: "how far the clock of whoever signs tokens may be off, in seconds",
+    env: ["JWT_CLOCK_TOLERANCE_S"],
+    kind: integer(0, 300),
+    default: "5",
+  },
+  apiKeysFile: {
+    about:
+      'a JSON file of the keys of services: {"grafana": {"sha256": "…", "scope": "tickers:read"}}; read again on SIGHUP',
+    env: ["API_KEYS_FILE"],
+    kind: anyText,
+  },
+  defaultScope: {
+    about: "what a token may ask that names no scope",
+    env: ["DEFAULT_SCOPE"],
+    kind: anyText,
+    default: "tickers:read ohlcv:read accounts:read",
+  },
+  allowedOrigins: {
+    about: "the web pages that may connect, by their origins, with commas between them",
+    env: ["ALLOWED_ORIGINS"],
+    kind: origins,
+    default: "",
+  },
+  trustedProxies: {
+    about: "the proxies whose X-Forwarded-For is believed: addresses or subnets, with commas between them",
+    env: ["TRUSTED_PROXIES"],
+    kind: networks,
+    default: "",
+  },
+  insecure: {
+    about: "listen on other addresses than this machine's own although whoever connects may read everything",
+    env: ["INSECURE"],
+    kind: yesOrNo,
+    default: "false",
+  },
   port: {
     about: "the port to listen on; 0 takes a free one",
     env: ["PORT"],
@@ -85,6 +197,34 @@ export const settings = {
     env: ["REDIS_PASSWORD", "CACHE_PASSWORD"],
     kind: anyText,
     secret: true,
+  },
+  redisSentinels: {
+    about: "the sentinels that are asked where Redis is, instead of a host and port; Redis 6 or newer",
+    env: ["REDIS_SENTINELS"],
+    kind: places,
+  },
+  redisSentinelMaster: {
+    about: "the name under which the sentinels know it",
+    env: ["REDIS_SENTINEL_MASTER"],
+    kind: anyText,
+    default: "mymaster",
+  },
+  redisSentinelUsername: {
+    about: "the user that the sentinels know, where they have users of their own",
+    env: ["REDIS_SENTINEL_USERNAME"],
+    kind: anyText,
+  },
+  redisSentinelPassword: {
+    about: "the password that the sentinels ask for",
+    env: ["REDIS_SENTINEL_PASSWORD"],
+    kind: anyText,
+    secret: true,
+  },
+  requireReadOnly: {
+    about: "use no Redis whose user may do more than read, or of whose user that cannot be found out",
+    env: ["REQUIRE_READ_ONLY"],
+    kind: yesOrNo,
+    default: "false",
   },
   redisTimeoutMs: {
     about: "how long a read from Redis may take, in milliseconds",
@@ -126,6 +266,7 @@ export const settings = {
     env: ["PING_MS"],
     kind: integer(100, 60_000),
     default: "14000",
+    limit: true,
   },
   drainMs: {
     about: "how long open connections may take to end when the server stops, in milliseconds",
@@ -133,41 +274,111 @@ export const settings = {
     kind: integer(0, 600_000),
     default: "5000",
   },
+  maxConnections: {
+    about: "how many connections there may be; each worker counts for itself",
+    env: ["MAX_CONNECTIONS"],
+    kind: integer(1, 1_000_000),
+    default: "20000",
+    limit: true,
+  },
+  maxConnectionsPerAddress: {
+    about: "how many of them from one address; 0: any number",
+    env: ["MAX_CONNECTIONS_PER_ADDRESS"],
+    kind: integer(0, 1_000_000),
+    default: "2000",
+    limit: true,
+  },
+  maxConnectionsPerUser: {
+    about: "how many of them of one user or key; 0: any number",
+    env: ["MAX_CONNECTIONS_PER_USER"],
+    kind: integer(0, 1_000_000),
+    default: "1000",
+    limit: true,
+  },
+  connectionRate: {
+    about: "how many connections a second may be made, and ten times as many in a burst; 0: any number",
+    env: ["CONNECTION_RATE"],
+    kind: integer(0, 1_000_000),
+    default: "2000",
+    limit: true,
+  },
+  messageRate: {
+    about: "how many messages a second one connection may send; 0: any number",
+    env: ["MESSAGE_RATE"],
+    kind: integer(0, 10_000_000),
+    default: "10000",
+    limit: true,
+  },
+  messageBurst: {
+    about: "how many of them at once",
+    env: ["MESSAGE_BURST"],
+    kind: integer(1, 10_000_000),
+    default: "20000",
+    limit: true,
+  },
+  authenticateWithinMs: {
+    about: "how long a connection may stay that came without a token, to authenticate later; 0: it is refused at once",
+    env: ["AUTHENTICATE_WITHIN_MS"],
+    kind: integer(0, 600_000),
+    default: "0",
+    limit: true,
+  },
+  idleMs: {
+    about: "how long a connection may stay that asks nothing and follows nothing, in milliseconds; 0: for ever",
+    env: ["IDLE_MS"],
+    kind: integer(0, 86_400_000),
+    default: "0",
+    limit: true,
+  },
   maxFrameBytes: {
     about: "how large a request may be, in bytes",
     env: ["MAX_FRAME_BYTES"],
     kind: integer(1_024, 16_777_216),
     default: "1048576",
+    limit: true,
   },
   maxInFlight: {
     about: "how many requests of one connection may be in flight",
     env: ["MAX_IN_FLIGHT"],
     kind: integer(1, 1_000_000),
     default: "1000",
+    limit: true,
   },
   maxStreams: {
     about: "how many streams one connection may have",
     env: ["MAX_STREAMS"],
     kind: integer(1, 1_000_000),
     default: "1000",
+    limit: true,
   },
   maxTopics: {
     about: "how many topics one connection may follow",
     env: ["MAX_TOPICS"],
     kind: integer(1, 1_000_000),
     default: "10000",
+    limit: true,
   },
   congestedBytes: {
-    about: "how much may wait for a client before it gets only the latest of every item, in bytes",
+    about: "how much may wait for a client before it gets only the latest of every item and is read no more, in bytes",
     env: ["CONGESTED_BYTES"],
     kind: integer(1_024, 1_073_741_824),
     default: "1048576",
+    limit: true,
   },
   maxBacklogBytes: {
-    about: "how much may wait for a client before it is cut off, in bytes",
+    about: "how much may wait for a client at all, in bytes",
     env: ["MAX_BACKLOG_BYTES"],
     kind: integer(65_536, 4_294_967_296),
-    default: "67108864",
+    default: "16777216",
+    limit: true,
+  },
+  slowMs: {
+    about:
+      "how long a client for which more than that waits may take to catch up before it is cut off, in milliseconds",
+    env: ["SLOW_MS"],
+    kind: integer(100, 600_000),
+    default: "10000",
+    limit: true,
   },
   logLevel: {
     about: "how much is logged",
@@ -190,14 +401,33 @@ type Numeric = {
   [N in SettingName]: (typeof settings)[N] extends { default: `${number}` } ? N : never;
 }[SettingName];
 
+type Switch = {
+  [N in SettingName]: (typeof settings)[N] extends { default: "true" | "false" } ? N : never;
+}[SettingName];
+
 /** All settings with their values; those without a default may be missing. */
 export type Settings = {
   readonly [N in SettingName]: N extends Numeric
     ? number
-    : (typeof settings)[N] extends { default: string }
-      ? string
-      : string | undefined;
+    : N extends Switch
+      ? boolean
+      : (typeof settings)[N] extends { default: string }
+        ? string
+        : string | undefined;
 };
+
+type LimitName = {
+  [N in SettingName]: (typeof settings)[N] extends { limit: true } ? N : never;
+}[SettingName];
+
+/** What clients are limited to, by names on the wire: `max_streams`. */
+export type Limits = { readonly [N in LimitName as WireName<N>]: number };
+
+/** The limits among the settings. */
+export function limitsOf(values: Settings): Limits {
+  const names = (Object.keys(settings) as SettingName[]).filter((name) => (settings[name] as Setting).limit);
+  return Object.fromEntries(names.map((name) => [wireName(name), values[name]])) as Limits;
+}
 
 /** Thrown for a setting that is wrong; its message names the setting, its value (unless secret) and what is allowed. */
 export class SettingError extends Error {}
@@ -207,7 +437,7 @@ export function flagOf(name: SettingName): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-function read(name: SettingName, text: string, source: string): string | number {
+function read(name: SettingName, text: string, source: string): Value {
   const setting: Setting = settings[name];
   const value = setting.kind.read(text);
   if (value !== undefined) return value;
@@ -230,7 +460,7 @@ export function readEnvFile(path = ".env"): Record<string, string | undefined> {
  * @throws SettingError
  */
 export function readSettings(from: {
-  readonly options?: Partial<Record<SettingName, string | number | undefined>>;
+  readonly options?: Partial<Record<SettingName, Value | undefined>>;
   readonly flags?: Readonly<Record<string, string | undefined>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
 }): Settings {

@@ -1,8 +1,13 @@
+import { operationsByWireName } from "../operations/index.ts";
+import type { LiveQuery, TopicSource } from "../operations/operation.ts";
+import { needOf } from "../operations/permissions.ts";
 import type { Reading } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
+import type { Identity } from "./identity.ts";
 import type { AskedStream } from "./requests.ts";
 import { type Sink, Subscription } from "./subscription.ts";
+import { topicKey } from "./topic.ts";
 import type { Topics } from "./topics.ts";
 
 /** What the streams of a connection need of the server. */
@@ -10,6 +15,11 @@ export interface StreamsContext {
   readonly topics: Topics;
   readonly reading: Reading;
   readonly limits: { readonly max_streams: number; readonly max_topics: number };
+}
+
+/** Whose streams they are. */
+export interface Follower extends Sink {
+  readonly identity: Identity;
 }
 
 interface Stream {
@@ -23,16 +33,16 @@ interface Stream {
 /** The streams of one connection, and its subscriptions, which streams of the same topics share. */
 export class Streams {
   readonly #context: StreamsContext;
-  readonly #sink: Sink;
+  readonly #follower: Follower;
   readonly #streams = new Map<string, Stream>();
   // By topic, for streams to find what they share. Made for the second stream: most connections have one only, and of a
   // million subscriptions this would be a quarter of the memory.
   #shared: Map<string, Subscription> | undefined;
   #nextId = 1;
 
-  constructor(context: StreamsContext, sink: Sink) {
+  constructor(context: StreamsContext, follower: Follower) {
     this.#context = context;
-    this.#sink = sink;
+    this.#follower = follower;
   }
 
   /** How many there are. */
@@ -47,34 +57,37 @@ export class Streams {
 
   /**
    * Opens a stream once its topics are live. `begin` is told its id and its topics before the first picture is sent.
-   * @throws CacheError LIMIT_EXCEEDED, what `mayOpen` throws, and what the first read of a topic throws
+   * @throws CacheError FORBIDDEN, LIMIT_EXCEEDED, what `mayOpen` throws, and what the first read of a topic throws
    */
   async open(
-    { name, operation: live, params }: AskedStream,
+    asked: AskedStream,
     mayOpen: () => void,
     begin: (stream: string, topics: readonly string[]) => void,
   ): Promise<void> {
-    const { topics: shared, reading, limits } = this.#context;
-    const sources = live.topics(reading, params);
+    const { name, operation: live, params } = asked;
+    const { topics: shared, limits } = this.#context;
+    const sources = this.#sources(asked);
     const check = () => {
       mayOpen();
       atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
       const known = this.#byTopic();
-      const fresh = sources.filter(({ name }) => !known?.has(name));
+      const fresh = sources.filter((source) => !known?.has(topicKey(source)));
       atMost(limits.max_topics, (known?.size ?? 0) + fresh.length, "topics on this connection");
     };
     check();
     const topics = await shared.hold(live, sources);
     try {
-      // Once more: requests that came together were all let in before any of them had opened its stream.
+      // Once more: requests that came together were all let in before any of them had opened its stream, and it may be
+      // somebody else who waits for it now.
       check();
+      if (!areFrom(topics, this.#sources(asked))) throw forbidden();
     } catch (error) {
       for (const topic of topics) shared.release(topic);
       throw error;
     }
     const known = this.#byTopic();
-    const subscriptions = topics.map((topic) => known?.get(topic.name) ?? new Subscription(topic, this.#sink));
-    for (const subscription of subscriptions) known?.set(subscription.topic.name, subscription);
+    const subscriptions = topics.map((topic) => known?.get(topic.key) ?? new Subscription(topic, this.#follower));
+    for (const subscription of subscriptions) known?.set(subscription.topic.key, subscription);
     const { interval_ms: interval } = params;
     const intervalMs = typeof interval === "number" ? interval : 0;
     const id = `s${this.#nextId++}`;
@@ -90,10 +103,18 @@ export class Streams {
     this.#streams.delete(id);
     for (const subscription of stream.subscriptions) {
       const { topic } = subscription;
-      if (subscription.delete(stream.intervalMs)) this.#shared?.delete(topic.name);
+      if (subscription.delete(stream.intervalMs)) this.#shared?.delete(topic.key);
       this.#context.topics.release(topic);
     }
     if (this.#streams.size === 0) this.#shared = undefined;
+  }
+
+  /** Ends those that may not be followed any more; gives the topics that nobody here follows now. */
+  recheck(): string[] {
+    const before = this.topics;
+    for (const [id, stream] of [...this.#streams]) if (!this.#mayGoOn(stream)) this.end(id);
+    const left = new Set(this.topics);
+    return before.filter((name) => !left.has(name));
   }
 
   /** Ends all of them. */
@@ -116,6 +137,26 @@ export class Streams {
     }));
   }
 
+  /** What a stream is about, for whoever is connected now. @throws CacheError FORBIDDEN, and what finding it throws */
+  #sources({ operation, params, need }: AskedStream): readonly TopicSource[] {
+    const { permissions, accounts } = this.#follower.identity;
+    const refusal = permissions.refusal(need);
+    if (refusal) throw refusal;
+    const { reading } = this.#context;
+    return operation.topics(accounts ? { ...reading, accounts } : reading, params);
+  }
+
+  #mayGoOn({ operation: name, params: text, subscriptions }: Stream): boolean {
+    const operation = operationsByWireName.get(name) as LiveQuery;
+    const params = JSON.parse(text);
+    const topics = subscriptions.map(({ topic }) => topic);
+    try {
+      return areFrom(topics, this.#sources({ name, operation, params, need: needOf(operation, params) }));
+    } catch {
+      return false;
+    }
+  }
+
   /** Every subscription once. */
   #all(): Iterable<Subscription> {
     const [first] = this.#streams.values();
@@ -125,7 +166,7 @@ export class Streams {
   /** The subscriptions by topic; undefined as long as there is no stream. */
   #byTopic(): Map<string, Subscription> | undefined {
     if (this.#streams.size > 0)
-      this.#shared ??= new Map(Array.from(this.#all(), (subscription) => [subscription.topic.name, subscription]));
+      this.#shared ??= new Map(Array.from(this.#all(), (subscription) => [subscription.topic.key, subscription]));
     return this.#shared;
   }
 }
@@ -133,6 +174,15 @@ export class Streams {
 /** A stream that this connection does not have. */
 export function noStream(id: string): CacheError {
   return new CacheError("STREAM_NOT_FOUND", `this connection has no stream ${JSON.stringify(id)}`);
+}
+
+function forbidden(): CacheError {
+  return new CacheError("FORBIDDEN", "this may not be followed any more");
+}
+
+/** Whether topics are what these sources open. */
+function areFrom(topics: readonly { readonly key: string }[], sources: readonly TopicSource[]): boolean {
+  return topics.length === sources.length && sources.every((source, at) => topicKey(source) === topics[at]?.key);
 }
 
 const namesOf = (subscriptions: readonly Subscription[]) => subscriptions.map(({ topic }) => topic.name);

@@ -7,7 +7,13 @@ export interface Sink {
   readonly congested: boolean;
   /** So many updates, in one chunk. */
   updates(chunk: Buffer, count: number): void;
+  /** The same where it may be much. */
+  manyUpdates(chunk: Buffer, count: number): void;
   status(frame: Buffer): void;
+  /** So many bytes more wait here, or fewer; tells whether too many do. */
+  keep(bytes: number): boolean;
+  /** Calls `relieved` as soon as the socket takes frames again. */
+  later(subscription: Subscription): void;
 }
 
 // Events have nothing that could make an older one superfluous, so for those that lag only the last ones are kept.
@@ -18,6 +24,10 @@ interface Pace {
   /** What each of its streams asked for, in milliseconds. */
   readonly intervals: number[];
   readonly waiting: Map<string, Update>;
+  /** The last stream_status, where it has to wait. */
+  status: Buffer | undefined;
+  /** Whether the picture has to wait. */
+  isPictureDue: boolean;
   /** The id of what was sent last. */
   lastId: number;
   /** Nothing is sent before, by the clock of `performance.now()`. */
@@ -27,7 +37,8 @@ interface Pace {
 
 /**
  * One connection's place at one topic, shared by its streams of that topic. Frames go straight through, unless the
- * connection is congested or asked for an interval: then only the latest update of every item waits here.
+ * connection is congested or asked for an interval: then only the latest update of every item waits here. Where even that
+ * is too much, nothing waits, and the picture comes instead.
  */
 export class Subscription implements Subscriber {
   readonly topic: Topic;
@@ -43,13 +54,14 @@ export class Subscription implements Subscriber {
 
   /** One more stream of this topic: the picture comes (again), and the shortest interval holds. */
   add(intervalMs: number): void {
-    const isFirst = this.place < 0;
-    if (!isFirst || intervalMs > 0) {
-      // The picture will say which id was the last.
-      this.#pace ??= paceOf(isFirst ? [] : [0], 0);
-      this.#pace.intervals.push(intervalMs);
-    }
-    this.topic.join(this);
+    const isFirst = this.place < 0 && this.#pace === undefined;
+    const mustWait = this.place < 0 && this.#sink.congested;
+    if (mustWait) this.#sink.later(this);
+    else this.topic.join(this);
+    if (isFirst && intervalMs === 0 && !mustWait) return;
+    this.#pace ??= paceOf(isFirst ? [] : [0], this.topic.updateId);
+    this.#pace.intervals.push(intervalMs);
+    this.#pace.isPictureDue ||= mustWait;
   }
 
   /** One stream less; tells whether it was the last. */
@@ -57,16 +69,24 @@ export class Subscription implements Subscriber {
     const { intervals = [intervalMs] } = this.#pace ?? {};
     intervals.splice(intervals.indexOf(intervalMs), 1);
     if (intervals.length > 0) return false;
-    this.#forget();
+    if (this.#pace) this.#forget(this.#pace);
     this.topic.leave(this);
     return true;
   }
 
   begin({ chunk, size, lastId }: Batch): void {
-    // What was waiting is part of the picture.
-    this.#forget();
-    if (this.#pace) this.#pace.lastId = lastId;
-    this.#sink.updates(chunk, size);
+    if (this.#sink.congested) this.#pace ??= paceOf([0], lastId);
+    const pace = this.#pace;
+    // What waited is part of the picture; but a stream that was told it knows that the picture is nothing new.
+    if (pace && !this.#sendWaiting(pace)) {
+      pace.isPictureDue = true;
+      return;
+    }
+    if (pace) {
+      this.#forget(pace);
+      pace.lastId = lastId;
+    }
+    this.#sink.manyUpdates(chunk, size);
   }
 
   deliver({ chunk, size, lastId, updates }: News): void {
@@ -83,55 +103,98 @@ export class Subscription implements Subscriber {
 
   tell(frame: Buffer): void {
     if (!this.#sink.congested) this.flush();
-    this.#sink.status(frame);
+    if (!this.#sink.congested) {
+      this.#sink.status(frame);
+      return;
+    }
+    // All that came before it was sent, or there would be a pace.
+    this.#pace ??= paceOf([0], this.topic.updateId);
+    this.#pace.status = frame;
+    this.#sink.later(this);
   }
 
   /** The socket takes frames again: what waits goes out, unless its interval is not over. */
   relieved(): void {
-    if (this.#pace === undefined) return;
-    if (performance.now() >= this.#pace.quietUntil) this.flush();
-    else this.#flushLater(this.#pace);
+    const pace = this.#pace;
+    if (pace === undefined || pace.intervals.length === 0) return;
+    if (pace.status || pace.isPictureDue || performance.now() >= pace.quietUntil) this.flush();
+    else this.#flushLater(pace);
   }
 
-  /** Sends what waits, each with the number of updates that were left out before it. */
+  /** Sends what waits, each with the number of updates that were left out before it, as far as the socket takes it. */
   flush(): void {
     const pace = this.#pace;
-    if (pace === undefined || pace.waiting.size === 0) return;
+    if (pace === undefined || !this.#sendWaiting(pace)) return;
+    if (pace.isPictureDue) this.topic.join(this);
+    else if (pace.status) this.#sink.status(pace.status);
+    pace.status = undefined;
+  }
+
+  /** Tells whether nothing waits any more, and more may be sent. */
+  #sendWaiting(pace: Pace): boolean {
     for (const update of pace.waiting.values()) {
+      if (this.#sink.congested) break;
+      pace.waiting.delete(update.id);
+      this.#sink.keep(-update.bytes);
       const skipped = update.updateId - pace.lastId - 1;
-      this.#send(update, skipped === 0 ? update.frame : update.frameAfter(skipped), pace);
+      pace.lastId = update.updateId;
+      pace.quietUntil = performance.now() + intervalOf(pace);
+      this.#sink.manyUpdates(skipped === 0 ? update.frame : update.frameAfter(skipped), 1);
     }
-    pace.waiting.clear();
+    if (this.#sink.congested) this.#sink.later(this);
+    return !this.#sink.congested;
   }
 
   #deliverOne(update: Update, pace: Pace): void {
     const { waiting } = pace;
+    const { isOfEvents } = this.topic;
+    if (pace.isPictureDue && !isOfEvents) return;
     if (!this.#sink.congested && waiting.size === 0 && performance.now() >= pace.quietUntil) {
-      this.#send(update, update.frame, pace);
+      pace.lastId = update.updateId;
+      pace.quietUntil = performance.now() + intervalOf(pace);
+      this.#sink.updates(update.frame, 1);
       return;
     }
+    const before = waiting.get(update.id);
     // Deleted first, so that what waits stays in the order of its ids.
     waiting.delete(update.id);
     waiting.set(update.id, update);
-    if (this.topic.isOfEvents && waiting.size > maxPendingEvents) {
-      const [oldest = update.id] = waiting.keys();
-      waiting.delete(oldest);
+    const isFull = this.#sink.keep(update.bytes - (before?.bytes ?? 0));
+    if (isFull || (isOfEvents && waiting.size > maxPendingEvents)) this.#giveWay(pace);
+    if (this.#sink.congested) this.#sink.later(this);
+    else this.#flushLater(pace);
+  }
+
+  /** Too much waits: of events the oldest are left out; of everything else all, because the picture has it. */
+  #giveWay(pace: Pace): void {
+    if (!this.topic.isOfEvents) {
+      this.#drop(pace);
+      pace.isPictureDue = true;
+      return;
     }
-    if (!this.#sink.congested) this.#flushLater(pace);
+    for (const oldest of pace.waiting.values()) {
+      // The last stays: it tells how many are missing.
+      if (pace.waiting.size === 1) return;
+      pace.waiting.delete(oldest.id);
+      if (!this.#sink.keep(-oldest.bytes)) return;
+    }
   }
 
-  #send(update: Update, frame: Buffer, pace: Pace): void {
-    pace.lastId = update.updateId;
-    pace.quietUntil = performance.now() + intervalOf(pace);
-    this.#sink.updates(frame, 1);
+  /** Nothing waits any more. */
+  #forget(pace: Pace): void {
+    clearTimeout(pace.timer);
+    pace.timer = undefined;
+    pace.status = undefined;
+    pace.isPictureDue = false;
+    pace.quietUntil = 0;
+    this.#drop(pace);
   }
 
-  #forget(): void {
-    if (this.#pace === undefined) return;
-    clearTimeout(this.#pace.timer);
-    this.#pace.timer = undefined;
-    this.#pace.quietUntil = 0;
-    this.#pace.waiting.clear();
+  #drop({ waiting }: Pace): void {
+    let bytes = 0;
+    for (const update of waiting.values()) bytes += update.bytes;
+    waiting.clear();
+    this.#sink.keep(-bytes);
   }
 
   #flushLater(pace: Pace): void {
@@ -146,9 +209,17 @@ export class Subscription implements Subscriber {
 }
 
 function paceOf(intervals: number[], lastId: number): Pace {
-  return { intervals, waiting: new Map(), lastId, quietUntil: 0, timer: undefined };
+  return {
+    intervals,
+    waiting: new Map(),
+    status: undefined,
+    isPictureDue: false,
+    lastId,
+    quietUntil: 0,
+    timer: undefined,
+  };
 }
 
 const intervalOf = ({ intervals }: Pace) => Math.min(...intervals);
 
-const isIdle = (pace: Pace) => pace.waiting.size === 0 && intervalOf(pace) === 0;
+const isIdle = (pace: Pace) => pace.waiting.size === 0 && !pace.isPictureDue && intervalOf(pace) === 0;

@@ -1,5 +1,5 @@
 import type { Change, Feed } from "../operations/changes.ts";
-import type { LiveQuery } from "../operations/operation.ts";
+import type { LiveQuery, TopicSource } from "../operations/operation.ts";
 import type { Reading } from "../operations/reading.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
@@ -43,12 +43,19 @@ function body(data: object): string {
   return text === "" ? "" : `${text},`;
 }
 
+/** What tells a topic from all others. */
+export function topicKey({ name, source }: TopicSource): string {
+  return source === undefined ? name : `${source.length}:${source}:${name}`;
+}
+
 /**
  * One live query with its subscribers: one watcher, one read and one serialisation, however many follow. A read that
  * fails does not end it: it goes stale, says so, and reads again.
  */
 export class Topic {
   readonly name: string;
+  /** Its name, and what the name does not say of where it comes from. */
+  readonly key: string;
   readonly #live: LiveQuery;
   readonly #feed: Feed;
   readonly #context: TopicContext;
@@ -71,10 +78,12 @@ export class Topic {
   #reread: NodeJS.Timeout | undefined;
   #due: NodeJS.Timeout | undefined;
 
-  constructor(name: string, live: LiveQuery, feed: Feed, context: TopicContext, firstId: number) {
+  constructor(source: TopicSource, live: LiveQuery, context: TopicContext, firstId: number) {
+    const { name } = source;
     this.name = name;
+    this.key = topicKey(source);
     this.#live = live;
-    this.#feed = feed;
+    this.#feed = source.open();
     this.#context = context;
     this.#updateId = firstId;
     this.#head = `{"type":${JSON.stringify(live.type)},"topic":${JSON.stringify(name)},`;

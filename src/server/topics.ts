@@ -1,6 +1,6 @@
 import type { LiveQuery, TopicSource } from "../operations/operation.ts";
 import type { CacheError } from "../protocol/errors.ts";
-import { Topic, type TopicContext } from "./topic.ts";
+import { Topic, type TopicContext, topicKey } from "./topic.ts";
 
 interface Entry {
   readonly topic: Topic;
@@ -49,14 +49,15 @@ export class Topics {
   }
 
   #hold(live: LiveQuery, source: TopicSource): Topic | Promise<Topic> {
-    const known = this.#entries.get(source.name);
+    const key = topicKey(source);
+    const known = this.#entries.get(key);
     if (known) {
       known.holders++;
       return known.topic.isLive ? known.topic : this.#whenLive(known);
     }
-    const topic = new Topic(source.name, live, source.open(), this.#context, this.#nextFirstId);
+    const topic = new Topic(source, live, this.#context, this.#nextFirstId);
     const entry = { topic, opened: this.#open(topic), holders: 1 };
-    this.#entries.set(source.name, entry);
+    this.#entries.set(key, entry);
     return this.#whenLive(entry);
   }
 
@@ -80,9 +81,9 @@ export class Topics {
 
   /** Lets go of a topic. */
   release(topic: Topic): void {
-    const entry = this.#entries.get(topic.name);
+    const entry = this.#entries.get(topic.key);
     if (entry?.topic !== topic || --entry.holders > 0) return;
-    this.#entries.delete(topic.name);
+    this.#entries.delete(topic.key);
     this.#nextFirstId = Math.max(this.#nextFirstId, topic.updateId);
     topic.close();
   }

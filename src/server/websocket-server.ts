@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, STATUS_CODES } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
@@ -10,15 +10,22 @@ import type { Reading } from "../operations/reading.ts";
 import { type GatewaySummary, type ServerInfo, together } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { protocolVersion } from "../protocol/frames.ts";
-import type { RedisAddress } from "../redis/connection.ts";
+import type { RedisAddress } from "../redis/greeting.ts";
 import { Redis } from "../redis/redis.ts";
-import { readAccounts } from "./accounts-file.ts";
+import { NotReadOnly, shortList } from "../redis/rights.ts";
+import { Admission, noOf, type Place, subprotocol } from "./admission.ts";
 import { Answers } from "./answers.ts";
+import { Authenticator } from "./authenticator.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { CorruptValues } from "./corrupt-values.ts";
+import { createHttp, refuseUpgrade, renewCertificate, respond } from "./http.ts";
+import { anyone } from "./identity.ts";
 import { createLogger } from "./log.ts";
+import { Rate } from "./rate.ts";
+import { redisOptions } from "./redis-options.ts";
+import { Refusals } from "./refusals.ts";
 import { Requests } from "./requests.ts";
-import { readSettings, type SettingName, type Settings } from "./settings.ts";
+import { isLoopback, limitsOf, readSettings, SettingError, type SettingName, type Settings } from "./settings.ts";
 import { Topics } from "./topics.ts";
 
 /** The other processes that serve the same port. */
@@ -41,7 +48,7 @@ export type ServerOptions = { readonly [N in Exclude<SettingName, "workers">]?: 
 
 // All clients come back at once after a break; whoever finds no place in this queue has to try again after a second.
 const backlog = 16_384;
-const subprotocol = "fullon-cache.v1";
+const weakSecretLength = 32;
 
 const { name, version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   name: string;
@@ -65,11 +72,16 @@ export class CacheWebSocketServer {
   readonly #epoch = randomBytes(5).readUIntBE(0, 5).toString(36);
   readonly #startedAt = performance.now();
   readonly #connections = new Set<Connection>();
+  readonly #admission: Admission;
   readonly #websockets: WebSocketServer;
   #http: Server | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #nextConnection = 1;
+  #slowConsumers = 0;
   #reachable: boolean | undefined;
+  // Why Redis must not be used, and what was said of its user last.
+  #refusal: NotReadOnly | undefined;
+  #warned = "";
   #connected: Promise<void> | undefined;
   #started: Promise<this> | undefined;
   #stopping: Promise<void> | undefined;
@@ -82,17 +94,15 @@ export class CacheWebSocketServer {
     this.#log = log ?? createLogger(settings.logLevel, settings.logFormat);
     this.#corrupt = new CorruptValues(this.#log);
     this.#peers = peers;
-    this.#redis = new Redis(
-      {
-        address: typeof redis === "object" ? redis : addressOf(settings),
-        timeoutMs: settings.redisTimeoutMs,
-        maxBackoffMs: 5_000,
-      },
-      { up: () => this.#redisUp(), down: (reason) => this.#redisDown(reason) },
-    );
+    this.#redis = new Redis(redisOptions(settings, typeof redis === "object" ? redis : undefined), {
+      up: () => this.#redisUp(),
+      down: (reason) => this.#redisDown(reason),
+    });
+    const authenticator = new Authenticator(settings, now);
+    this.#admission = new Admission(settings, authenticator);
     const reading: Reading = {
       cache: this.#redis.cache,
-      accounts: readAccounts(settings.accountsFile),
+      accounts: authenticator,
       staleAfter: settings.staleAfterS,
       now,
       corrupt: (error) => this.#corrupt.add(error),
@@ -109,13 +119,12 @@ export class CacheWebSocketServer {
       requests: new Requests(),
       answers: new Answers(settings.nearCacheBytes, { ...reading, server }, () => this.#redis.leasedCache()),
       epoch: this.#epoch,
-      limits: {
-        max_frame_bytes: settings.maxFrameBytes,
-        max_in_flight: settings.maxInFlight,
-        max_streams: settings.maxStreams,
-        max_topics: settings.maxTopics,
-        congested_bytes: settings.congestedBytes,
-        max_backlog_bytes: settings.maxBacklogBytes,
+      limits: limitsOf(settings),
+      authenticator,
+      messageRate: new Rate(settings.messageRate, settings.messageBurst),
+      refusals: new Refusals(),
+      slowConsumer: () => {
+        this.#slowConsumers++;
       },
       log: this.#log,
       reading,
@@ -129,12 +138,12 @@ export class CacheWebSocketServer {
     });
   }
 
-  /** Where clients find it: `ws://127.0.0.1:8765`. @throws Error before it listens */
+  /** Where clients find it: `ws://127.0.0.1:8765`, `wss://…` with TLS. @throws Error before it listens */
   get url(): string {
     const address = this.#http?.address() as AddressInfo | null | undefined;
     if (!address) throw new Error("the server has no address before start()");
     const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
-    return `ws://${host}:${address.port}`;
+    return `${this.#settings.tlsCertFile === undefined ? "ws" : "wss"}://${host}:${address.port}`;
   }
 
   /** How busy this process is, whatever peers it has. */
@@ -149,6 +158,8 @@ export class CacheWebSocketServer {
       topics: this.#context.topics.size,
       corrupt_values: this.#corrupt.count,
       near_cache_bytes: this.#context.answers.bytes,
+      slow_consumers: this.#slowConsumers,
+      refusals: this.#context.refusals.counts,
     };
   }
 
@@ -156,6 +167,7 @@ export class CacheWebSocketServer {
    * Connects to Redis and listens. Resolves when clients can connect, also while Redis cannot be reached: they are
    * answered CACHE_UNAVAILABLE until it can.
    * @throws Error the address is taken or not allowed, or the server was stopped
+   * @throws SettingError it would be open to everybody, or a file is wrong, or it could write although it must not
    */
   start(): Promise<this> {
     this.#started ??= this.#start();
@@ -164,12 +176,9 @@ export class CacheWebSocketServer {
 
   async #start(): Promise<this> {
     if (this.#stopping) throw new Error("a server that was stopped does not start again");
+    this.#checkWhoMayRead();
+    const http = createHttp(this.#settings, (request, socket, head) => this.handleUpgrade(request, socket, head));
     await this.connect();
-    const http = createServer((_request, response) => {
-      const text = `This is a WebSocket server: connect to ${this.url}\n`;
-      response.writeHead(426, { Connection: "close", Upgrade: "websocket", "Content-Type": "text/plain" }).end(text);
-    });
-    http.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
     http.listen({ port: this.#settings.port, host: this.#settings.host, backlog });
     await once(http, "listening");
     this.#http = http;
@@ -177,9 +186,14 @@ export class CacheWebSocketServer {
     return this;
   }
 
-  /** Connects to Redis without listening, for those who bring their own HTTP server. */
+  /**
+   * Connects to Redis without listening, for those who bring their own HTTP server.
+   * @throws SettingError with `requireReadOnly`, its user may do more than read
+   */
   connect(): Promise<void> {
-    this.#connected ??= this.#redis.start();
+    this.#connected ??= this.#redis.start().then(() => {
+      if (this.#refusal) throw new SettingError(`REQUIRE_READ_ONLY: ${this.#refusal.message}`);
+    });
     this.#heartbeat ??= setInterval(() => {
       for (const connection of this.#connections) connection.beat();
     }, this.#settings.pingMs).unref();
@@ -189,23 +203,94 @@ export class CacheWebSocketServer {
   /** Takes an `upgrade` event of an HTTP server. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = request.url?.split("?", 1)[0];
-    if (this.#stopping) refuseUpgrade(socket, 503, { "Retry-After": "1" });
-    else if (path !== "/" && path !== "/ws") refuseUpgrade(socket, 404);
-    else this.#websockets.handleUpgrade(request, socket, head, (websocket) => this.handleClient(websocket, request));
+    if (path === "/" || path === "/ws") void this.#upgrade(request, socket, head);
+    else respond(socket, 404, {}, "");
   }
 
   /** Takes a WebSocket that is open already, with the request that opened it, whose socket it still speaks through. */
   handleClient(websocket: WebSocket, request: IncomingMessage): void {
+    void this.#admit(websocket, request);
+  }
+
+  /**
+   * Reads the certificate and the files of keys and accounts again. Whoever is connected keeps what he still may follow.
+   * @throws SettingError one of them is wrong; then it goes on with what it had
+   */
+  reload(): void {
+    const { authenticator, answers } = this.#context;
+    if (this.#http) renewCertificate(this.#http, this.#settings);
+    authenticator.reload();
+    answers.clear();
+    for (const connection of this.#connections) connection.renew();
+    this.#log.info("certificate, keys and accounts were read again");
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const failed = () => socket.destroy();
+    socket.on("error", failed);
+    const place = await this.#placeFor(request);
+    socket.off("error", failed);
+    if (place instanceof CacheError) {
+      refuseUpgrade(socket, place);
+      return;
+    }
+    if (socket.destroyed) {
+      place.leave();
+      return;
+    }
+    let isOpen = false;
+    socket.once("close", () => isOpen || place.leave());
+    this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
+      isOpen = true;
+      this.#welcome(websocket, request, place);
+    });
+  }
+
+  async #admit(websocket: WebSocket, request: IncomingMessage): Promise<void> {
+    // Nothing it says may be lost meanwhile.
+    websocket.on("error", () => {});
+    websocket.pause();
+    const place = await this.#placeFor(request);
+    websocket.resume();
+    if (place instanceof CacheError) websocket.close(noOf(place).close, place.code);
+    else if (websocket.readyState !== websocket.OPEN) place.leave();
+    else this.#welcome(websocket, request, place);
+  }
+
+  /** A place for whoever sent this request, or why there is none. */
+  async #placeFor(request: IncomingMessage): Promise<Place | CacheError> {
+    try {
+      const place = await this.#admission.admit(request);
+      if (!this.#stopping) return place;
+      place.leave();
+      throw new CacheError("DRAINING", "the server is going away", { details: { retry_after_ms: 1_000 } });
+    } catch (error) {
+      const refusal = error instanceof CacheError ? error : new CacheError("INTERNAL_ERROR", "the gateway failed");
+      const { code, message } = refusal;
+      this.#context.refusals.add(code);
+      if (refusal !== error) this.#log.error({ err: error }, "a connection failed for a reason that is a bug");
+      else
+        this.#log.info(
+          { peer: request.socket.remoteAddress, origin: request.headers.origin, code, err: refusal.cause },
+          `connection refused: ${message}`,
+        );
+      return refusal;
+    }
+  }
+
+  #welcome(websocket: WebSocket, request: IncomingMessage, place: Place): void {
     const id = this.#nextConnection++;
-    const peer = request.socket.remoteAddress;
     const openedAt = performance.now();
-    const connection = new Connection(id, websocket, request.socket, this.#context);
+    const connection = new Connection(id, websocket, request.socket, place, this.#context);
     this.#connections.add(connection);
-    this.#log.info({ connection: id, peer }, "connection opened");
+    const { address: peer, identity } = place;
+    const user = identity === anyone ? undefined : identity.name;
+    this.#log.info({ connection: id, peer, user }, "connection opened");
     websocket.on("error", (err) => this.#log.debug({ connection: id, err }, "connection failed"));
     websocket.on("close", (code) => {
       this.#connections.delete(connection);
       connection.ended();
+      place.leave();
       const seconds = Math.round(performance.now() - openedAt) / 1000;
       this.#log.info({ connection: id, code, seconds }, "connection closed");
     });
@@ -240,6 +325,19 @@ export class CacheWebSocketServer {
     this.#log.info("stopped");
   }
 
+  #checkWhoMayRead(): void {
+    const { host, insecure, jwtSecret } = this.#settings;
+    if (jwtSecret !== undefined && jwtSecret.length < weakSecretLength)
+      this.#log.warn(`JWT_SECRET is shorter than ${weakSecretLength} characters: it can be guessed`);
+    if (this.#context.authenticator.isRequired || isLoopback(host)) return;
+    if (!insecure)
+      throw new SettingError(
+        `--host ${host} would show every account to whoever can reach it: say who may connect (JWT_SECRET, JWKS_URL, ` +
+          "JWT_KEY_FILE or API_KEYS_FILE), or that it is meant so with --insecure",
+      );
+    this.#log.warn({ host }, "INSECURE: whoever can reach this address may read everything, every account included");
+  }
+
   #info(): ServerInfo {
     return {
       name,
@@ -259,7 +357,9 @@ export class CacheWebSocketServer {
   #redisUp(): void {
     const { state } = this.#redis;
     this.#reachable = true;
+    this.#refusal = undefined;
     this.#log.info(state, "Redis can be reached");
+    this.#warnOfRights();
     if (state.change_detection === "timed")
       this.#log.warn(
         { poll_ms: this.#settings.pollMs },
@@ -268,30 +368,23 @@ export class CacheWebSocketServer {
     this.#context.topics.restored();
   }
 
+  #warnOfRights(): void {
+    const { granted = [] } = this.#redis;
+    const could = shortList(granted);
+    if (could !== this.#warned && granted.length > 0)
+      this.#log.warn({ could }, "the Redis user may do more than read: README.md has the rights that are enough");
+    this.#warned = could;
+  }
+
   #redisDown(reason: unknown): void {
     // Once per outage; every further attempt only says the same.
-    const level = this.#reachable === false ? "debug" : "warn";
+    const isNews = this.#reachable !== false;
     this.#reachable = false;
-    this.#log[level]({ err: reason }, "Redis cannot be reached");
+    if (reason instanceof NotReadOnly) {
+      const level = this.#refusal?.message === reason.message ? "debug" : "error";
+      this.#refusal = reason;
+      this.#log[level]({ err: reason }, "Redis is not used, since REQUIRE_READ_ONLY is set");
+    } else this.#log[isNews ? "warn" : "debug"]({ err: reason }, "Redis cannot be reached");
     this.#context.topics.lost(new CacheError("CACHE_UNAVAILABLE", "Redis cannot be reached", { cause: reason }));
   }
-}
-
-function addressOf(settings: Settings): RedisAddress {
-  if (settings.redisUrl !== undefined) return { url: settings.redisUrl };
-  return {
-    host: settings.redisHost,
-    port: settings.redisPort,
-    database: settings.redisDb,
-    ...(settings.redisUsername !== undefined && { username: settings.redisUsername }),
-    ...(settings.redisPassword !== undefined && { password: settings.redisPassword }),
-  };
-}
-
-function refuseUpgrade(socket: Duplex, status: number, headers: Readonly<Record<string, string>> = {}): void {
-  // Nobody else listens to it any more: an error would end the process, and a client that stays would keep it open.
-  socket.on("error", () => {}).once("finish", () => socket.destroy());
-  const lines = Object.entries({ Connection: "close", "Content-Length": "0", ...headers });
-  const head = lines.map(([header, value]) => `${header}: ${value}\r\n`).join("");
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head}\r\n`);
 }

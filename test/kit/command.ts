@@ -8,6 +8,7 @@ export class Command implements AsyncDisposable {
   readonly errors: string[] = [];
   readonly code: Promise<number>;
   readonly #end = new AbortController();
+  #reload = () => {};
 
   constructor(args: readonly string[], env: Terminal["env"], ended = false) {
     if (ended) this.end();
@@ -16,6 +17,9 @@ export class Command implements AsyncDisposable {
       out: (text) => void this.lines.push(...text.split("\n")),
       error: (text) => void this.errors.push(text),
       signal: this.#end.signal,
+      onReload: (reload) => {
+        this.#reload = reload;
+      },
     });
   }
 
@@ -32,6 +36,11 @@ export class Command implements AsyncDisposable {
   /** Where it listens. */
   async url(): Promise<string> {
     return (await this.line("listening on ")).slice("listening on ".length);
+  }
+
+  /** Has it read its files again, as SIGHUP does. */
+  reload(): void {
+    this.#reload();
   }
 
   /** Ends it, as Ctrl-C does. */

@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { WebSocket } from "ws";
+import { WebSocket, type ClientOptions as WebSocketOptions } from "ws";
 import { type CacheClient, type ClientOptions, fullonCacheApi } from "../../src/client/websocket-client.ts";
 import { CacheWebSocketServer, type ServerOptions } from "../../src/server/websocket-server.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
@@ -36,9 +36,10 @@ export class TestGateway implements AsyncDisposable {
     return new TestGateway(redis, server, lines, !to);
   }
 
-  /** A raw connection. */
-  async wire(): Promise<Wire> {
-    const wire = await Wire.open(this.server.url);
+  /** A raw connection, for whoever has this token, if one is needed. */
+  async wire(token?: string): Promise<Wire> {
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const wire = await Wire.open(this.server.url, { headers });
     this.#wires.add(wire);
     return wire;
   }
@@ -82,8 +83,8 @@ export class Wire {
   }
 
   /** Opens one. */
-  static async open(url: string): Promise<Wire> {
-    const socket = new WebSocket(url);
+  static async open(url: string, options: WebSocketOptions = {}): Promise<Wire> {
+    const socket = new WebSocket(url, options);
     const wire = new Wire(socket);
     await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
     return wire;

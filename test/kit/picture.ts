@@ -1,53 +1,47 @@
 import { isDeepStrictEqual } from "node:util";
 import { operations } from "../../src/operations/index.ts";
-import type { Operation } from "../../src/operations/operation.ts";
+import type { LiveQuery, Operation } from "../../src/operations/operation.ts";
 import { dataOf } from "./answers.ts";
 import type { Frame, Wire } from "./gateway.ts";
 
-const liveQueries = Object.values<Operation>(operations).filter((one) => one.kind === "live");
+const liveByType = new Map<unknown, LiveQuery>(
+  Object.values<Operation>(operations).flatMap((one) => (one.kind === "live" ? [[one.type, one] as const] : [])),
+);
 
 /**
  * What one connection knows of one topic, made of nothing but the frames that it got: a snapshot replaces, `removed`
  * deletes, of every item the latest counts. Throws at the first frame that breaks the rules of the protocol.
  */
-export class Picture {
-  readonly #wire: Wire;
+export class TopicPicture {
   readonly #topic: string;
   readonly #items = new Map<string, Frame>();
-  #read = 0;
   #snapshot: Frame[] = [];
   #lastId: number | undefined;
   #epoch: unknown;
   #state: unknown;
+  #last: Frame[] = [];
 
-  /** `from`: the first frame that counts; earlier ones belong to a stream that is over. */
-  constructor(wire: Wire, topic: string, from = 0) {
-    this.#wire = wire;
+  constructor(topic: string) {
     this.#topic = topic;
-    this.#read = from;
   }
 
   /** What is known now, in the order in which it became known. */
   get items(): Frame[] {
-    this.#catchUp();
     return [...this.#items.values()];
   }
 
   /** The state that the last status told. */
   get state(): unknown {
-    this.#catchUp();
     return this.#state;
   }
 
-  #catchUp(): void {
-    const { frames } = this.#wire;
-    while (this.#read < frames.length) {
-      const frame = frames[this.#read++] as Frame;
-      if (frame["topic"] !== this.#topic) continue;
-      if (frame["type"] === "stream_status") this.#status(frame);
-      else if (frame["snapshot"] === true) this.#snapshot.push(frame);
-      else this.#change(frame);
-    }
+  /** Takes the next frame of the connection; those of other topics mean nothing to it. */
+  take(frame: Frame): void {
+    if (frame["topic"] !== this.#topic) return;
+    this.#last = [...this.#last.slice(-4), frame];
+    if (frame["type"] === "stream_status") this.#status(frame);
+    else if (frame["snapshot"] === true) this.#snapshot.push(frame);
+    else this.#change(frame);
   }
 
   #status(frame: Frame): void {
@@ -63,7 +57,7 @@ export class Picture {
     if (this.#epoch === epoch && (id as number) < (this.#lastId ?? 0)) this.#wrong("a snapshot that runs back", frame);
     if (state === "live" && count !== this.#snapshot.length) this.#wrong("a snapshot of another size", frame);
     this.#items.clear();
-    for (const item of this.#snapshot) this.#items.set(this.#identity(item), dataOf(item));
+    for (const item of this.#snapshot) this.#items.set(identityOf(item), dataOf(item));
     this.#lastId = id as number;
     this.#epoch = epoch;
     this.#snapshot = [];
@@ -74,19 +68,55 @@ export class Picture {
     const { update_id: id, skipped = 0, removed } = frame as { update_id: number; skipped?: number; removed?: true };
     if (id !== (this.#lastId ?? Number.NaN) + 1 + skipped) this.#wrong(`a gap after ${this.#lastId}`, frame);
     this.#lastId = id;
-    if (removed) this.#items.delete(this.#identity(frame));
-    else this.#items.set(this.#identity(frame), dataOf(frame));
-  }
-
-  #identity(frame: Frame): string {
-    const identity = liveQueries.find(({ type }) => type === frame["type"])?.identity;
-    // Every event is an item of its own; a snapshot brings some of them again.
-    return JSON.stringify(identity ? identity.map((name) => frame[name]) : dataOf(frame));
+    const identity = identityOf(frame);
+    if (isEvent(frame) && this.#items.has(identity)) this.#wrong("an event that came before", frame);
+    if (removed) this.#items.delete(identity);
+    else this.#items.set(identity, dataOf(frame));
   }
 
   #wrong(what: string, frame: Frame): never {
-    const context = this.#wire.frames.filter(({ topic }) => topic === this.#topic).slice(-5);
-    throw new Error(`${what}: ${JSON.stringify(frame)}; the last frames are ${JSON.stringify(context)}`);
+    throw new Error(`${what}: ${JSON.stringify(frame)}; the last frames are ${JSON.stringify(this.#last)}`);
+  }
+}
+
+/** What tells the item of an update from others of its topic. */
+export function identityOf(update: Frame): string {
+  const identity = liveByType.get(update["type"])?.identity;
+  // Every event is an item of its own; a snapshot brings some of them again.
+  return JSON.stringify(identity ? identity.map((name) => update[name]) : dataOf(update));
+}
+
+function isEvent(update: Frame): boolean {
+  return liveByType.get(update["type"])?.identity === null;
+}
+
+/** The same of a raw connection that keeps its frames. */
+export class Picture {
+  readonly #wire: Wire;
+  readonly #picture: TopicPicture;
+  #read: number;
+
+  /** `from`: the first frame that counts; earlier ones belong to a stream that is over. */
+  constructor(wire: Wire, topic: string, from = 0) {
+    this.#wire = wire;
+    this.#picture = new TopicPicture(topic);
+    this.#read = from;
+  }
+
+  /** What is known now, in the order in which it became known. */
+  get items(): Frame[] {
+    return this.#caughtUp().items;
+  }
+
+  /** The state that the last status told. */
+  get state(): unknown {
+    return this.#caughtUp().state;
+  }
+
+  #caughtUp(): TopicPicture {
+    const { frames } = this.#wire;
+    while (this.#read < frames.length) this.#picture.take(frames[this.#read++] as Frame);
+    return this.#picture;
   }
 }
 

@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { copyFile, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createClient, type RedisClientType } from "redis";
 import { type RedisServer, startRedisServer } from "../../src/demo/redis-server.ts";
 
@@ -86,10 +87,14 @@ export class TestRedis implements AsyncDisposable {
     return new Map([...calls].map(([, name = "", count]) => [name, Number(count)]));
   }
 
-  /** What was refused so far; kept over a restart, but not over a `kill`. */
+  /**
+   * What was refused so far, but the question what the user may do, which the gateway asks of every Redis; kept over a
+   * restart, but not over a `kill`.
+   */
   async refused(): Promise<readonly Refusal[]> {
-    const entries = this.#isRunning ? await this.admin.aclLog() : [];
-    return [...this.#refused, ...entries.map(({ username, reason, object }) => ({ username, reason, object }))];
+    const entries = this.#isRunning ? await this.admin.aclLog(1_000) : [];
+    const refusals = entries.map(({ username, reason, object }) => ({ username, reason, object }));
+    return [...this.#refused, ...refusals.filter(({ object }) => object !== "acl|dryrun")];
   }
 
   /** Stops the server in its tracks: connections stay, answers do not come. */
@@ -102,15 +107,22 @@ export class TestRedis implements AsyncDisposable {
     process.kill(this.#server.pid, "SIGCONT");
   }
 
+  /** Writes everything it holds into a file. */
+  async save(file: string): Promise<void> {
+    await this.command(["SAVE"]);
+    const { dir = "", dbfilename = "" } = await this.admin.configGet(["dir", "dbfilename"]);
+    await copyFile(join(dir, dbfilename), file);
+  }
+
   /** Ends the server as a crash would. */
   async kill(): Promise<void> {
     this.#isRunning = false;
     await this.#server.kill();
   }
 
-  /** Starts a killed server again: same port, same user, no data. */
-  async start(): Promise<void> {
-    this.#server = await launch(this.port);
+  /** Starts a killed server again: same port, same user, no data unless arguments for `redis-server` say so. */
+  async start(...given: readonly string[]): Promise<void> {
+    this.#server = await launch(this.port, given);
     this.#isRunning = true;
     // The first of these may still meet the old connection; after that the client waits for the new one.
     while (!(await this.admin.ping().catch(() => "")));
@@ -140,8 +152,8 @@ export function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
   return TestRedis.start(options);
 }
 
-function launch(port?: number): Promise<RedisServer> {
+function launch(port?: number, more: readonly string[] = []): Promise<RedisServer> {
   // As an argument, so that the user exists before the first gateway can knock.
-  const given = { arguments: ["--user", user, ...accessRules(password).split(/\s+/)] };
+  const given = { arguments: ["--user", user, ...accessRules(password).split(/\s+/), ...more] };
   return startRedisServer(port === undefined ? given : { ...given, port });
 }

@@ -1,0 +1,86 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import type { Duplex } from "node:stream";
+import { createSecureContext } from "node:tls";
+import type { CacheError } from "../protocol/errors.ts";
+import { noOf } from "./admission.ts";
+import { readTextFile } from "./files.ts";
+import { SettingError, type Settings } from "./settings.ts";
+
+// Nothing here is a page that may be framed, guessed at, kept, or asked to load anything.
+const securityHeaders = {
+  "Cache-Control": "no-store",
+  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+  "Referrer-Policy": "no-referrer",
+  "X-Content-Type-Options": "nosniff",
+};
+
+// How long a client may take to say what it wants, in milliseconds.
+const patience = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 2_000 };
+
+/** The HTTP server that WebSockets begin at, with TLS where the settings name a certificate. @throws SettingError */
+export function createHttp(settings: Settings, upgrade: (...request: UpgradeRequest) => void): Server {
+  const certificate = readCertificate(settings);
+  const answer: RequestListener = ({ headers }, response) => {
+    const scheme = certificate ? "wss" : "ws";
+    const text = `This is a WebSocket server: connect to ${scheme}://${headers.host ?? "it"}\n`;
+    response.writeHead(426, {
+      Connection: "close",
+      Upgrade: "websocket",
+      "Content-Type": "text/plain",
+      ...securityHeaders,
+    });
+    response.end(text);
+  };
+  const http = certificate
+    ? createSecureServer({ ...patience, ...certificate }, answer)
+    : createServer(patience, answer);
+  return http.on("upgrade", upgrade);
+}
+
+/** What an `upgrade` event brings. */
+export type UpgradeRequest = [request: IncomingMessage, socket: Duplex, head: Buffer];
+
+/** Reads the certificate again; connections that are open keep theirs. @throws SettingError; then nothing has changed */
+export function renewCertificate(http: Server, settings: Settings): void {
+  const certificate = readCertificate(settings);
+  if (certificate) (http as SecureServer).setSecureContext(certificate);
+}
+
+function readCertificate({ tlsCertFile, tlsKeyFile }: Settings): { cert: string; key: string } | undefined {
+  if (tlsCertFile === undefined && tlsKeyFile === undefined) return undefined;
+  if (tlsCertFile === undefined || tlsKeyFile === undefined)
+    throw new SettingError("TLS_CERT_FILE and TLS_KEY_FILE are needed both");
+  const certificate = {
+    cert: readTextFile("TLS_CERT_FILE", tlsCertFile),
+    key: readTextFile("TLS_KEY_FILE", tlsKeyFile),
+    minVersion: "TLSv1.2" as const,
+  };
+  try {
+    createSecureContext(certificate);
+  } catch (error) {
+    throw new SettingError(`TLS_CERT_FILE and TLS_KEY_FILE do not make a certificate: ${(error as Error).message}`);
+  }
+  return certificate;
+}
+
+/** Says no to a request to open a WebSocket. */
+export function refuseUpgrade(socket: Duplex, error: CacheError): void {
+  const { status, headers } = noOf(error);
+  const body = JSON.stringify({ error: error.message, error_code: error.code });
+  respond(socket, status, { "Content-Type": "application/json", ...headers }, `${body}\n`);
+}
+
+/** Answers on a socket that no HTTP server listens to any more, and ends it. */
+export function respond(socket: Duplex, status: number, headers: Readonly<Record<string, string>>, body: string): void {
+  // An error would end the process, and a client that stays would keep it open.
+  socket.on("error", () => {}).once("finish", () => socket.destroy());
+  const all = {
+    Connection: "close",
+    "Content-Length": String(Buffer.byteLength(body)),
+    ...securityHeaders,
+    ...headers,
+  };
+  const head = Object.entries(all).map(([header, value]) => `${header}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join("")}\r\n${body}`);
+}
