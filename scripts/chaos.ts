@@ -81,7 +81,10 @@ const code = await new Promise<number>((resolve, reject) => {
 clearTimeout(deadline);
 
 const lines = existsSync(figures) ? readFileSync(figures, "utf8").trim().split("\n") : [];
-const rows = lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Figure);
+const rows = lines
+  .filter((line) => line !== "")
+  .map((line) => JSON.parse(line) as Figure)
+  .toSorted((a, b) => a.what.localeCompare(b.what, "en", { numeric: true }));
 const width = Math.max(4, ...rows.map(({ what }) => what.length));
 const column = Math.max(6, ...rows.map(({ value }) => value.length));
 const row = (what: string, value: string) => `| ${what.padEnd(width)} | ${value.padEnd(column)} |`;

@@ -132,7 +132,6 @@ function expectFrame(frame: Record<string, unknown>, asked: Map<unknown, Operati
     expect(isErrorCode(code) && errorCodes[code].retryable).toBe(retryable);
   } else if (frame["type"] === "stream_status") fits(Status);
   else if (frame["type"] === "auth_status") fits(Expiring);
-  else if (frame["type"] === "auth_status") fits(Expiring);
   else fits(updateSchema(liveByType.get(String(frame["type"])) as LiveQuery, frame["removed"] === true));
 }
 

@@ -40,3 +40,14 @@ test("their number is bounded: the oldest ends", () => {
   for (let at = 1; at <= 100_000; at++) leases.take(`key ${at}`);
   expect([leases.size, first.ended, leases.take("key 1").ended]).toEqual([100_000, true, false]);
 });
+
+test("very many are taken as fast as few, and after all have ended the oldest is again the one that ends", () => {
+  const leases = granting();
+  // Were the oldest sought from the beginning each time, this would take a minute.
+  for (let at = 0; at < 1_000_000; at++) leases.take(`key ${at}`);
+  expect(leases.size).toBe(100_000);
+  leases.endAll();
+  const [first, second] = [leases.take("first"), leases.take("second")];
+  for (let at = 0; at < 99_999; at++) leases.take(`key ${at}`);
+  expect([leases.size, first.ended, second.ended]).toEqual([100_000, true, false]);
+});

@@ -150,6 +150,7 @@ test.concurrent("whatever is asked, Redis sees only commands of the list, and no
     process_id: "none",
     component: "none",
     stream: "none",
+    token: "none",
   };
   for (const [method, operation] of Object.entries<Operation>(operations)) {
     const params = Object.fromEntries(

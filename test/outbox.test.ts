@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { Outbox, textFrame } from "../src/server/outbox.ts";
+import { collectGarbage } from "./kit/garbage.ts";
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -120,6 +121,25 @@ test("what the socket has not taken is told, and its end is announced", async ()
   client.resume();
   await drained;
   await expect.poll(() => messages.length).toBe(sent);
+});
+
+test("what waits keeps no memory but its own", async () => {
+  const { outbox, client, pressed } = await pair();
+  client.pause();
+  while ((pressed.at(-1) ?? 0) < 1_000_000) {
+    outbox.add(textFrame("x".repeat(1_000_000)));
+    outbox.flush();
+  }
+  collectGarbage();
+  const before = process.memoryUsage().arrayBuffers;
+  for (let at = 0; at < 5_000; at++) {
+    outbox.add(textFrame("x".repeat(100)));
+    outbox.flush();
+    // The frames of others, which share memory with it, and go at once.
+    for (let other = 0; other < 80; other++) textFrame("y".repeat(100));
+  }
+  collectGarbage();
+  expect((process.memoryUsage().arrayBuffers - before) / 5_000).toBeLessThan(500);
 });
 
 test("sockets that are due the same chunks get the same bytes, others get their own", async () => {

@@ -789,6 +789,7 @@ test("the gateway says who it is, what it allows, and what this connection follo
   expect(await ask("list_streams")).toEqual([{ stream, operation: "stream_tickers", params, topics }]);
   expect(await ask("unsubscribe", { stream })).toEqual({ stream });
   expect(await ask("list_streams")).toEqual([]);
+  expect(await ask("authenticate", { token: "nobody needs one" })).toMatchObject({ user_id: null, expires_at: null });
   const updates = wire.frames.filter(({ type }) => String(type).endsWith("_update")).length;
   expect(await ask("ping")).toEqual({ server_time: now, updates_sent: updates });
 });

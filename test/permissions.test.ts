@@ -186,7 +186,7 @@ describe("an account", () => {
     expect(await only.request("get_positions", { user_id: 1002 })).toMatchObject({ error_code: "FORBIDDEN" });
   });
 
-  test("is not shared as a topic with a token that claims another account under the same name", async () => {
+  test("is not shared with a token that claims another account under the same name, as a topic or as an answer", async () => {
     await using gateway = await startGateway({ jwtSecret: secret });
     for (const exId of ["12", "99"]) await setPositions(gateway.redis, exId, { [`S${exId}`]: 1 });
     const own = { user_id: 1001, exchange: "binance" };
@@ -196,6 +196,9 @@ describe("an account", () => {
       await wire.ask("stream_positions", own);
       wires.push(wire);
     }
+    for (let round = 0; round < 2; round++)
+      for (const [at, symbol] of ["S12", "S99"].entries())
+        expect(await wires[at]?.ask("get_positions", own)).toMatchObject([{ symbol }]);
     const [first, second] = wires;
     const symbols = (wire?: Wire) => wire?.updates("position:1001:binance").map(({ symbol }) => symbol);
     await until(() => expect(symbols(second)).toEqual(["S99"]));

@@ -506,8 +506,9 @@ describe.concurrent("when Redis", () => {
     await wire.frame(({ topic, removed }) => topic === "orders:all" && removed === true);
     await streams.converge();
     // New connections and new streams, too.
+    const from = wire.frames.length;
     for (const id of Object.values(await connections(redis))) await redis.command(["CLIENT", "KILL", "ID", id]);
-    await streams.all("stale");
+    await streams.told("stale", from);
     await streams.all("live");
     await follow(await gateway.wire(), "stream_orders", { exchange: "asked" });
     await redis.command(["CONFIG", "SET", "maxmemory", "0"]);
@@ -590,7 +591,7 @@ describe.concurrent("when Redis", () => {
       if (sent === 2_000) throw new Error("Redis has cut off nobody");
       await redis.command(["PUBLISH", "ticker_updates:noise:X", noise]);
     }
-    await streams.all("stale");
+    await streams.told("stale", 0);
     await streams.writeOnly(redis, 2);
     await streams.all("live");
     await streams.converge();

@@ -104,12 +104,54 @@ describe.concurrent("under Sentinel", () => {
     expect(await master.command(["ROLE"])).toContain("master");
     if (isLong)
       await expect.poll(() => master.command(["ROLE"]), { timeout: 30_000, interval: 250 }).toContain("slave");
-    expect(await connections(master)).toEqual([]);
+    // It hears only now that they have gone.
+    await expect.poll(() => connections(master)).toEqual([]);
     expect(await connections(replica)).toEqual(both);
     await streams.write(replica, 3);
     await streams.converge();
     await gateway.server.stop();
   }, 60_000);
+
+  test("a failover that nobody could tell of is found as soon as a sentinel is back", async ({ expect }) => {
+    await using failover = await startFailover();
+    const { master, replica } = failover;
+    await using way = await startProxy(failover.sentinels[0]?.port ?? 0);
+    await using gateway = await startBehind(`127.0.0.1:${way.port}`, master);
+    const streams = await followAll(gateway);
+    await streams.write(master, 1);
+    way.refuse(true);
+    way.cut();
+    master.pause();
+    await failover.happened();
+    way.refuse(false);
+    await expect.poll(() => connections(replica), { timeout: 8_000 }).toEqual(both);
+    await streams.all("live");
+    await streams.write(replica, 2);
+    await streams.converge();
+    await gateway.server.stop();
+  }, 60_000);
+
+  test("what most sentinels say counts, not what one says that is cut off", async ({ expect }) => {
+    await using redis = await startRedis();
+    await using other = await startRedis();
+    await using one = await startSentinel(other.port);
+    await using two = await startSentinel(redis.port);
+    await using three = await startSentinel(redis.port);
+    // The others answer later than the one that is wrong.
+    await using second = await startProxy(two.port);
+    await using third = await startProxy(three.port);
+    second.delay(50);
+    third.delay(50);
+    const places = [one, second, third].map(({ port }) => `127.0.0.1:${port}`).join(",");
+    await using gateway = await startBehind(places, redis);
+    expect(await state(gateway)).toMatchObject({ connected: true });
+    expect(await connections(redis)).toEqual(both);
+    expect(await connections(other)).toEqual([]);
+    // Also when it comes back last of all.
+    await one.command("CLIENT", "KILL", "TYPE", "pubsub");
+    await expect.poll(async () => String(await one.command("CLIENT", "LIST"))).toContain("sub=1");
+    expect(await connections(redis)).toEqual(both);
+  });
 
   test("sentinels that come later are found, and those that are not there do no harm", async ({ expect }) => {
     await using redis = await startRedis();
@@ -139,7 +181,6 @@ describe.concurrent("under Sentinel", () => {
     expect(gateway.lines.find(({ msg }) => msg === "Redis cannot be reached")).toMatchObject({
       err: { message: "it is no master but a replica" },
     });
-    expect(await connections(redis)).toEqual([]);
     await redis.command(["REPLICAOF", "NO", "ONE"]);
     await expect.poll(() => state(gateway), { timeout: 15_000 }).toMatchObject({ connected: true });
   });

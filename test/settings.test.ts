@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { readAccounts } from "../src/server/accounts-file.ts";
+import { redisOptions } from "../src/server/redis-options.ts";
 import { flagOf, readEnvFile, readSettings, SettingError, type SettingName, settings } from "../src/server/settings.ts";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
 
@@ -125,6 +126,32 @@ test.each(["redis://h", "redis://h:1", "rediss://u:p@h:1/3", "redis://:p@[::1]:1
     expect(readSettings({ env: { REDIS_URL: url } }).redisUrl).toBe(url);
   },
 );
+
+test.each(["h", "h:1", "h:1,i:2", " h:1 , i ", "[::1]:26379", "10.0.0.1:26379"])(
+  "the sentinels %j are allowed",
+  (text) => {
+    expect(readSettings({ env: { REDIS_SENTINELS: text } }).redisSentinels).toBe(text);
+  },
+);
+
+test.each(["h:x", "h:1/2", "redis://h:1", "me@h:1", "h:99999", "h i", ":1"])("the sentinels %j are refused", (text) => {
+  expect(complaint(() => readSettings({ env: { REDIS_SENTINELS: text } }))).toContain("REDIS_SENTINELS: ");
+});
+
+test("sentinels are asked on their own port, with their own password, and by TLS where Redis speaks TLS", () => {
+  const urls = (options: object) => redisOptions(readSettings({ options })).sentinels?.addresses.map(({ url }) => url);
+  expect(urls({})).toBeUndefined();
+  expect(urls({ redisSentinels: "" })).toBeUndefined();
+  expect(urls({ redisSentinels: "one, two:7,[::1]" })).toEqual([
+    "redis://one:26379",
+    "redis://two:7",
+    "redis://[::1]:26379",
+  ]);
+  const login = { redisSentinelUsername: "me", redisSentinelPassword: "p@ss" };
+  expect(urls({ redisSentinels: "one", redisUrl: "rediss://user:other@h", ...login })).toEqual([
+    "rediss://me:p%40ss@one:26379",
+  ]);
+});
 
 test("a server refuses options that are not allowed before it does anything", () => {
   expect(complaint(() => new CacheWebSocketServer({ port: -5 }))).toBe(

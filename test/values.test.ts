@@ -5,6 +5,7 @@ import { CacheError } from "../src/protocol/errors.ts";
 import {
   decode,
   decodeObject,
+  decodeText,
   isObject,
   number,
   parsePython,
@@ -132,7 +133,7 @@ test("values are read down to a hundred levels, and brackets in text do not coun
 });
 
 test("large values are read, escapes and all, and bad ones are refused without a long search", () => {
-  const long = `${"x".repeat(1_900_000)}${"币".repeat(100_000)}`;
+  const long = `${"x".repeat(1_400_000)}${"币".repeat(100_000)}`;
   expect(parsePython(dumps({ price: Number.NaN, long }))).toEqual({ price: null, long });
   const started = performance.now();
   expect(() => parsePython(`{"a": NaN, "b": "${'\\"'.repeat(500_000)}`)).toThrow(Unreadable);
@@ -280,6 +281,19 @@ test("the demo's clock and the gateway's agree", () => {
   expect([seconds(isoTime(1_795_330_960_000)), seconds(isoTime(1_795_330_960_123))]).toEqual([
     1795330960, 1795330960.123,
   ]);
+});
+
+test("values that are longer than any honest one are refused without being parsed, and so are texts", () => {
+  const longest = JSON.stringify("x".repeat(2_097_150));
+  const place = { key: "k", field: "f".repeat(1_000_000) };
+  for (const read of [decode, decodeText]) {
+    expect(read({ key: "k" }, longest, () => "read")).toBe("read");
+    expect(() => read(place, `${longest} `, () => "read")).toThrow("it has more than 2097152 characters");
+  }
+  // The name of what cannot be read does not fill answers and logs either.
+  expect(() => decode(place, "{oops", () => 1)).toThrow(
+    expect.objectContaining({ details: { key: "k", field: "f".repeat(2_048) } }),
+  );
 });
 
 test("what cannot be read is DATA_CORRUPT with the place, however long its name, and the cause", () => {

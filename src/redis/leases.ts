@@ -5,14 +5,14 @@ export interface Lease {
 
 // A key that is never written keeps its lease for ever, and any name may be asked for.
 const maxLeases = 100_000;
-// How many end when there are too many. One at a time, each would be sought behind the gaps that those before it left.
-const endedAtOnce = 10_000;
 
 const ended: Lease = { ended: true };
 
 /** The keys that Redis will tell of when they are written next. What was read under a lease holds until that ends. */
 export class Leases {
   readonly #leases = new Map<string, { ended: boolean }>();
+  // Goes on from where it was: sought from the beginning, the oldest would stand behind the gaps that older ones left.
+  readonly #oldest = this.#leases.keys();
   #isGranting = false;
 
   /** How many there are. */
@@ -27,7 +27,7 @@ export class Leases {
     if (known) return known;
     const lease = { ended: false };
     this.#leases.set(key, lease);
-    if (this.#leases.size > maxLeases) this.#endOldest();
+    if (this.#leases.size > maxLeases) this.end(this.#oldest.next().value ?? key);
     return lease;
   }
 
@@ -43,14 +43,6 @@ export class Leases {
     if (!lease) return;
     lease.ended = true;
     this.#leases.delete(key);
-  }
-
-  #endOldest(): void {
-    let left = endedAtOnce;
-    for (const key of this.#leases.keys()) {
-      if (left-- === 0) break;
-      this.end(key);
-    }
   }
 
   /** Anything may have been written. */

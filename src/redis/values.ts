@@ -16,7 +16,7 @@ const maxDepth = 100;
 const maxLength = 2_097_152;
 
 // No name that can be asked for is longer. A longer one would fill answers and logs with itself.
-const maxNameLength = 512;
+const maxNameLength = 2_048;
 
 /** Thrown by the readers below; {@link decode} turns it into DATA_CORRUPT with the place. */
 export class Unreadable extends Error {}

@@ -60,6 +60,15 @@ export class FollowAll {
     }
   }
 
+  /** Resolves when all of them have said it at some time since then, be it only for a moment. */
+  async told(state: string, from: number): Promise<void> {
+    const { frames } = this.wire;
+    for (const { topic, name } of this.#kinds) {
+      const isTold = () => frames.slice(from).some((frame) => frame["topic"] === topic && frame["state"] === state);
+      await eventually(isTold, `${name} was not ${state}`);
+    }
+  }
+
   /** Resolves when all of them say that they are in that state. */
   async all(state: string): Promise<void> {
     for (const { topic, name } of this.#kinds)
