@@ -216,7 +216,7 @@ test("a stream survives a gateway that drains, and one that the gateway ends thr
   const states = stream.status();
   await expect(stream.next()).rejects.toMatchObject({
     code: "FORBIDDEN",
-    message: "bots was ended by the gateway: You may not do this.",
+    message: "bots was ended by the gateway: The token does not allow this.",
   });
   const seen = [];
   for await (const { state } of states) seen.push(state);

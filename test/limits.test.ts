@@ -2,7 +2,9 @@ import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { Rate } from "../src/server/rate.ts";
-import { startGateway } from "./kit/gateway.ts";
+import { startGateway, Wire } from "./kit/gateway.ts";
+import { startGatewayProcess } from "./kit/gateway-process.ts";
+import { startRedis } from "./kit/redis.ts";
 
 describe("a rate", () => {
   test("allows a burst at once, and then so many per second", () => {
@@ -85,4 +87,24 @@ test("whoever begins a request and does not end it is sent away", async () => {
   socket.write("GET / HTTP/1.1\r\nHost: x\r\n");
   await new Promise((resolve) => socket.once("close", resolve));
   expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+});
+
+test("a process that stood still reads what its clients said before it takes them for dead", async () => {
+  await using redis = await startRedis();
+  await using gateway = await startGatewayProcess(redis, { pingMs: 400 });
+  const wire = await Wire.open(gateway.url, { autoPong: false });
+  let stalled: ((stall: Promise<void>) => void) | undefined;
+  wire.socket.on("ping", () => {
+    stalled?.(gateway.stall(1_000));
+    stalled = undefined;
+    // Where it stalls, this waits in the socket until it goes on, which is after the next ping is due.
+    wire.socket.pong();
+  });
+  for (let round = 0; round < 6; round++) {
+    await new Promise<void>((resolve) => {
+      stalled = resolve;
+    });
+    expect(await wire.request("ping")).toMatchObject({ success: true });
+  }
+  wire.close();
 });

@@ -32,7 +32,7 @@ export const errorCodes = {
   UNAUTHORIZED: final("There is no token, or it is not accepted."),
   TOKEN_EXPIRED: final("The token has expired."),
   AUTH_UNAVAILABLE: passing("Tokens cannot be checked now, because their keys cannot be fetched."),
-  FORBIDDEN: final("The token does not allow this; `details.scope` names what would."),
+  FORBIDDEN: final("The token does not allow this."),
   RATE_LIMITED: passing("Too many messages; `details.retry_after_ms` says when to come back."),
   LIMIT_EXCEEDED: final(
     "Too many streams, topics, connections or requests in flight; `details.limit` says how many are allowed.",

@@ -194,9 +194,11 @@ export class CacheWebSocketServer {
     this.#connected ??= this.#redis.start().then(() => {
       if (this.#refusal) throw new SettingError(`REQUIRE_READ_ONLY: ${this.#refusal.message}`);
     });
-    this.#heartbeat ??= setInterval(() => {
+    const beat = () => {
       for (const connection of this.#connections) connection.beat();
-    }, this.#settings.pingMs).unref();
+    };
+    // Where the whole process stood still, what clients said meanwhile is read first.
+    this.#heartbeat ??= setInterval(() => setImmediate(beat), this.#settings.pingMs).unref();
     return this.#connected;
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { ServerOptions } from "../../src/server/websocket-server.ts";
 import { Wire } from "./gateway.ts";
 import { type Program, startSource } from "./program.ts";
@@ -37,6 +38,13 @@ export class GatewayProcess implements AsyncDisposable {
   /** A raw connection, which the caller closes. */
   wire(): Promise<Wire> {
     return Wire.open(this.url);
+  }
+
+  /** Has it stand still for a while. */
+  async stall(ms: number): Promise<void> {
+    this.#program.kill("SIGSTOP");
+    await delay(ms);
+    this.#program.kill("SIGCONT");
   }
 
   /** Collects its garbage, and says what is left. */
