@@ -1,5 +1,6 @@
 import type { Message, Script } from "./load-spec.ts";
-import { frame, upgrade } from "./peers/websocket.ts";
+import { entrance } from "./peers/our-protocol.ts";
+import { frame } from "./peers/websocket.ts";
 import { command } from "./redis.ts";
 
 /** A number goes through every kind of stream, also bars; so its beginning is what marks it. */
@@ -88,7 +89,7 @@ export function allKinds(): { readonly script: Script; readonly messages: Messag
     frame(JSON.stringify({ request_id: `${at + 1}`, operation, params })),
   );
   return {
-    script: { parts: [upgrade(), Buffer.concat(requests)], topics: all.map((_kind, at) => at) },
+    script: { parts: [entrance, Buffer.concat(requests)], topics: all.map((_kind, at) => at) },
     messages: all.map(({ write, everyWrite }) => ({
       bytes: Buffer.concat(write.map((words) => command(...words))),
       conflated: everyWrite !== true,

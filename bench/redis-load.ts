@@ -6,8 +6,9 @@ import { cores, pin } from "./machine.ts";
 import { type Outcome, single } from "./outcome.ts";
 import { tickerPayload, topics as topicsOf } from "./payload.ts";
 import type { Topic } from "./peer.ts";
+import { entrance } from "./peers/our-protocol.ts";
 import { ours } from "./peers/ours.ts";
-import { frame, upgrade } from "./peers/websocket.ts";
+import { frame } from "./peers/websocket.ts";
 import { onStage } from "./rounds.ts";
 import { figure, table } from "./table.ts";
 
@@ -113,7 +114,7 @@ function measure({ requests, change, ...names }: Case, plan: RedisLoadPlan): Pro
     try {
       // What is followed must be there: that something is missing is no picture.
       for (let at = 0; at < requests.length; at++) for (const words of change(at)) await send(words);
-      const scripts = requests.map((request) => ({ parts: [upgrade(), frame(JSON.stringify(request))] }));
+      const scripts = requests.map((request) => ({ parts: [entrance, frame(JSON.stringify(request))] }));
       await using _held = await holdConnections(new LoadSpec("idle", peer.port, requests.length).scripts(scripts));
       await pause(settleMs);
       await count();

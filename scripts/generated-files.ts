@@ -1,6 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import { asyncApi } from "../src/docs/asyncapi.ts";
+import { jsonSchema } from "../src/docs/json-schema.ts";
+import { reference } from "../src/docs/reference.ts";
 import {
   closeCodesTable,
   envExample,
@@ -34,10 +37,15 @@ const sections: Readonly<Record<string, () => string>> = {
 export async function generatedFiles(): Promise<Map<string, string>> {
   const client = "src/client/operations.ts";
   const documents = (await readdir(".")).filter((name) => name.endsWith(".md"));
+  const { version } = JSON.parse(await readFile("package.json", "utf8")) as { version: string };
+  const json = (path: string, value: object): [string, string] => [path, formatted(path, JSON.stringify(value))];
   const texts = await Promise.all(documents.map((path) => readFile(path, "utf8")));
   return new Map([
     [client, formatted(client, await clientSource())],
     [".env.example", envExample()],
+    json("api/asyncapi.json", asyncApi(version)),
+    json("api/schema.json", jsonSchema()),
+    ["api/reference.html", reference(version)],
     ...documents.map((path, at): [string, string] => [path, formatted(path, filled(texts[at] ?? ""))]),
   ]);
 }

@@ -166,6 +166,15 @@ describe("an account", () => {
       });
   });
 
+  test("is nobody's who has a colon in his name, which keys could not tell from a shorter one", async () => {
+    await using gateway = await startGateway({ jwtSecret: secret });
+    await gateway.redis.command(["RPUSH", "user_trades:a:b:c", JSON.stringify({ trade_id: 1 })]);
+    const wire = await gateway.wire(await token({ sub: "a:b" }));
+    expect(await wire.request("get_user_trades", { user_id: "a:b", exchange: "c" })).toMatchObject({
+      error_code: "FORBIDDEN",
+    });
+  });
+
   test("is nobody's where neither a map nor the token says whose it is", async () => {
     await using gateway = await startGateway({ jwtSecret: secret });
     await setPositions(gateway.redis, "1001", { S: 1 });

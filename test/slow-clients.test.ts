@@ -246,6 +246,23 @@ test("what waits for its interval is bounded as well, and no reason to cut anybo
   expect(lines(gateway, "connection closed")).toEqual([]);
 });
 
+test("what waits for an interval that ends while the client does not read comes when it goes on", async () => {
+  const { open } = await narrow({ maxBacklogBytes: 16_777_216 });
+  const [slow, fast] = [await open(), await open()];
+  await follow(slow, "stream_orders", { exchange: "both", interval_ms: 2_000 });
+  await follow(fast, "stream_orders", { exchange: "both" });
+  for (let volume = 1; volume <= 2; volume++) {
+    await saveOrder(redis, "both", "o-1", "open", volume);
+    await fast.frame((frame) => frame["volume"] === volume);
+  }
+  // The second waits for its interval already.
+  await stall(slow, fast);
+  expect(slow.updates("orders:both").some(({ volume }) => volume === 2)).toBe(false);
+  await new Promise((resolve) => setTimeout(resolve, 2_100));
+  slow.socket.resume();
+  await slow.frame(({ volume }) => volume === 2);
+});
+
 test("of the states of a topic a client that does not read gets the last", async () => {
   const { open } = await narrow();
   const [slow, fast] = [await open(), await open()];

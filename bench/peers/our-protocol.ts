@@ -2,6 +2,12 @@ import type { Fanout, Queries, Topic } from "../peer.ts";
 import { command } from "../redis.ts";
 import { frame, upgrade } from "./websocket.ts";
 
+/** The key that clients of the gateway bring along; the other servers do not look at it. */
+export const apiKey = "a-key-of-the-benchmark-0123456789";
+
+/** How a client of the gateway begins. */
+export const entrance = upgrade(`/?token=${apiKey}`);
+
 /** How updates get into whatever follows Redis: as the trading system publishes them. */
 export function redisPublisher(port: number): Fanout["publisher"] {
   return {
@@ -27,7 +33,7 @@ export function ourFanout(redisPort: number): Fanout {
   return {
     publisher: redisPublisher(redisPort),
     client: (topics) => [
-      upgrade(),
+      entrance,
       ...[...byExchange(topics)].map(([exchange, symbols], at) =>
         frame(JSON.stringify({ request_id: `${at + 1}`, operation: "stream_tickers", params: { exchange, symbols } })),
       ),
@@ -37,7 +43,7 @@ export function ourFanout(redisPort: number): Fanout {
 
 /** Asks in the gateway's own protocol. */
 export const ourQueries: Queries = {
-  greeting: [upgrade()],
+  greeting: [entrance],
   question: (question, id) => frame(JSON.stringify({ request_id: id, ...question })),
   answers: "websocket",
 };

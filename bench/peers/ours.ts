@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../../test/kit/free-port.ts";
 import type { Fanout, Peer, Place } from "../peer.ts";
 import { command } from "../redis.ts";
-import { ourFanout, ourQueries } from "./our-protocol.ts";
+import { apiKey, ourFanout, ourQueries } from "./our-protocol.ts";
 import { serve } from "./server.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -44,12 +45,23 @@ function fanout(redisPort: number): Fanout {
 /** The gateway as it is shipped, with everything that it does. */
 export const ours: Peer = {
   name: "ours",
-  about: "this gateway, as shipped; a tick is written into its hash and published",
+  about: "this gateway, as shipped, with authentication and limits; a tick is written into its hash and published",
   missing: async () => undefined,
   async start(place: Place) {
     build();
     const port = await freePort();
-    const settings = ["--port", `${port}`, "--redis-port", `${place.redisPort}`, "--log-level", "warn"];
+    const keys = join(place.directory, "keys.json");
+    const sha256 = createHash("sha256").update(apiKey).digest("hex");
+    writeFileSync(keys, JSON.stringify({ bench: { sha256, scope: "*:read accounts:any" } }));
+    // Every limit is on, and too high to be reached.
+    const limits = ["connections", "connections-per-address", "connections-per-user"].flatMap((limit) => [
+      `--max-${limit}`,
+      "1000000",
+    ]);
+    const settings = [
+      ...["--port", `${port}`, "--redis-port", `${place.redisPort}`, "--log-level", "warn"],
+      ...["--api-keys-file", keys, "--message-rate", "10000000", "--message-burst", "10000000", ...limits],
+    ];
     const running = await serve(place, port, [process.execPath, main, "serve", ...settings, ...(place.flags ?? [])]);
     return { ...running, fanout: fanout(place.redisPort), queries: ourQueries };
   },

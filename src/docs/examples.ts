@@ -6,16 +6,19 @@ import type { Reading } from "../operations/reading.ts";
 
 // What members are like, by their names; one that may be left out and does not stand here is left out.
 const members: Readonly<Record<string, unknown>> = {
+  Bar: [1795330920, 46950, 47100, 46900.5, 47000.5, 12.5],
   ask: 47001,
   available: 900.5,
   balances: { USDT: { total: 1000.5, available: 900.5, reserved: 100 } },
   bid: 47000,
+  blocked_by: "1",
   bot_id: "1",
   by_status: { running: 7 },
   by_type: { bot: 3, ohlcv: 1, tick: 3 },
   change: 120.5,
   close: 47000.5,
   component: "binance:BTC/USDT",
+  connected: true,
   cost: 23500.25,
   count: 2,
   currency: "USDT",
@@ -23,6 +26,7 @@ const members: Readonly<Record<string, unknown>> = {
   epoch: "7qz5wu4u",
   error: "no ticker for BTC/USDT on binance",
   error_code: "TICKER_NOT_FOUND",
+  error_processes: 0,
   exchange: "binance",
   expires_at: 1795391745,
   expires_in: 60,
@@ -33,11 +37,14 @@ const members: Readonly<Record<string, unknown>> = {
   healthy: true,
   heartbeat_age: 1.5,
   high: 47100,
+  is_blocked: true,
+  is_opening: true,
   limit: 100,
   limits: { max_frame_bytes: 65536, max_streams: 1000 },
   low: 46900.5,
   message: "all is well",
   name: "fullon-cache-api",
+  near_cache_bytes: 65536,
   open: 46950,
   operation: "stream_tickers",
   order_id: "A1",
@@ -58,18 +65,22 @@ const members: Readonly<Record<string, unknown>> = {
   side: "buy",
   since: 1795330944.334,
   since_minutes: 5,
+  slow_consumers: 0,
   stale: false,
+  stale_processes: 0,
   stream: "s1",
   symbol: "BTC/USDT",
   symbols: ["BTC/USDT"],
   timeframe: "1m",
   timestamp: 1795330944.334,
   token: "eyJhbGciOiJIUzI1NiJ9.e30.x",
+  topics: ["tickers:binance"],
   total: 3,
   total_processes: 7,
   trade_id: "812345678901234567",
   trade_key: "binance",
   updates_sent: 5,
+  uptime: 3600,
   user_id: "1001",
   version: "0.1.0",
   volume: 1250,
@@ -93,23 +104,31 @@ const special: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
  * @param owner the type or the operation that has this member
  */
 export function exampleOf(schema: TSchema, name = "", owner = ""): unknown {
-  for (const known of [special[owner]?.[name], members[name]])
-    if (known !== undefined && Value.Check(schema, known)) return known;
-  const { title, type, const: only, enum: choice, anyOf, items, properties, minimum } = schema as {
+  const {
+    title,
+    type,
+    const: only,
+    enum: choice,
+    anyOf,
+    items,
+    properties,
+    minimum,
+  } = schema as {
     title?: string;
     type?: string;
     const?: unknown;
     enum?: readonly unknown[];
     anyOf?: readonly TSchema[];
-    items?: TSchema | readonly TSchema[];
+    items?: TSchema;
     properties?: Readonly<Record<string, TSchema>>;
     minimum?: number;
   };
+  for (const known of [special[owner]?.[name], members[name], members[title ?? ""]])
+    if (known !== undefined && Value.Check(schema, known)) return known;
   if (only !== undefined) return only;
   if (choice) return choice[0];
   if (anyOf) return exampleOf(anyOf[0] as TSchema, name, owner);
   if (properties) return exampleMembers(properties, title ?? owner);
-  if (Array.isArray(items)) return items.map((item) => exampleOf(item, item.description.split(" ").at(-1)));
   if (type === "array") return [exampleOf(items as TSchema, name, owner)];
   if (type === "object") return {};
   if (type === "boolean") return false;
@@ -119,7 +138,8 @@ export function exampleOf(schema: TSchema, name = "", owner = ""): unknown {
 
 function exampleMembers(properties: Readonly<Record<string, TSchema>>, owner: string): Record<string, unknown> {
   const shown = Object.entries(properties).filter(
-    ([name, schema]) => !Type.IsOptional(schema) || special[owner]?.[name] !== undefined || Object.hasOwn(members, name),
+    ([name, schema]) =>
+      !Type.IsOptional(schema) || special[owner]?.[name] !== undefined || Object.hasOwn(members, name),
   );
   return Object.fromEntries(shown.map(([name, schema]) => [name, exampleOf(schema, name, owner)]));
 }

@@ -102,9 +102,7 @@ const envelope = (type: string) =>
       description: "counts up by exactly 1 per topic within one epoch, plus what was skipped",
     }),
     snapshot: Type.Optional(Type.Literal(true, { description: "part of a picture that replaces what was known" })),
-    epoch: Type.Optional(
-      Type.String({ description: "which counting the ids belong to; it comes with snapshots" }),
-    ),
+    epoch: Type.Optional(Type.String({ description: "which counting the ids belong to; it comes with snapshots" })),
     skipped: Type.Optional(
       Type.Integer({ minimum: 1, description: "how many updates of this topic were left out just before this one" }),
     ),

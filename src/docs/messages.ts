@@ -33,7 +33,7 @@ export interface OperationMessages extends Declared {
   readonly update?: Message;
 }
 
-const epoch = exampleOf(Type.String(), "epoch");
+const epoch = "7qz5wu4u";
 const pascal = (name: string) => name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 function messagesOf(one: Declared): OperationMessages {
@@ -41,8 +41,7 @@ function messagesOf(one: Declared): OperationMessages {
   const params = exampleParams(name, operation);
   const [requestTitle, responseTitle] = [`${pascal(name)}Request`, `${pascal(name)}Response`];
   const topics = operation.kind === "live" ? topicsOf(operation, params) : [];
-  const result =
-    operation.kind === "live" ? { stream: "s1", topics, epoch } : exampleOf(operation.result, name, name);
+  const result = operation.kind === "live" ? { stream: "s1", topics, epoch } : exampleOf(operation.result, name, name);
   const request: Message = {
     title: requestTitle,
     name,
@@ -68,7 +67,7 @@ function updateOf(stream: string, live: LiveQuery, topic: string): Message {
   const title = pascal(type);
   const base = title.replace(/Update$/, "");
   const item = exampleOf(update) as Record<string, unknown>;
-  const change = { ...item, type, topic };
+  const change = { type, topic, ...item };
   const examples: Record<string, unknown>[] = [
     { ...change, snapshot: true, epoch, update_id: 3 },
     { ...change, update_id: 4 },
@@ -78,18 +77,14 @@ function updateOf(stream: string, live: LiveQuery, topic: string): Message {
     const own = Object.fromEntries((identity ?? []).map((member) => [member, item[member]]));
     examples.push({ type, topic, ...own, removed: true, update_id: 5 });
   }
-  const payload = removal
-    ? Type.Union([changeOf(`${base}Changed`, live), removal], { title })
-    : changeOf(title, live);
+  const payload = removal ? Type.Union([changeOf(`${base}Changed`, live), removal], { title }) : changeOf(title, live);
   return { title, name: type, about: `What ${stream} brings.`, from: "gateway", payload, examples };
 }
 
 /** The messages of every operation, domain by domain. */
 export const operationMessages: readonly OperationMessages[] = declared.map(messagesOf);
 
-const status = exampleOf(StreamStatus) as Record<string, unknown>;
-const { type, topic: _topic, ...rest } = status;
-void rest;
+const status = { type: "stream_status", topic: "ticker:binance:BTC/USDT", epoch };
 
 /** What concerns no operation in particular. */
 export const generalMessages = {
@@ -103,11 +98,15 @@ export const generalMessages = {
   },
   status: {
     title: "StreamStatus",
-    name: String(type),
+    name: "stream_status",
     about: "How a topic is: its picture is complete, its source is out of reach, or it is over.",
     from: "gateway",
     payload: StreamStatus,
-    examples: [],
+    examples: [
+      { ...status, state: "live", count: 1, update_id: 3 },
+      { ...status, state: "stale", since: 1795388088.227, error_code: "CACHE_UNAVAILABLE" },
+      { ...status, state: "ended", error_code: "DRAINING" },
+    ],
   },
   auth: {
     title: "AuthStatus",

@@ -1,29 +1,14 @@
 import { type TSchema, Type } from "typebox";
-import { identityAccounts } from "../operations/account-map.ts";
 import { allowed } from "../operations/check.ts";
 import { domains } from "../operations/index.ts";
 import { type LiveQuery, type Operation, ownParams } from "../operations/operation.ts";
 import { anyUser, needOf, readAll, scopes } from "../operations/permissions.ts";
-import type { Reading } from "../operations/reading.ts";
 import { type CloseMeaning, closeCodes, type ErrorMeaning, errorCodes } from "../protocol/errors.ts";
-import { methodName, wireName } from "../protocol/names.ts";
+import { methodName } from "../protocol/names.ts";
 import { flagOf, type Setting, type SettingName, settings } from "../server/settings.ts";
+import { declared } from "./declared.ts";
+import { topicsOf } from "./examples.ts";
 import { declarationOf, typeOf, typesOf } from "./types.ts";
-
-/** An operation with its name in the client and the domain that declares it. */
-interface Declared {
-  readonly domain: string;
-  readonly method: string;
-  readonly operation: Operation;
-}
-
-const declared: readonly Declared[] = Object.entries(domains).flatMap(([domain, operations]) =>
-  Object.entries(operations as Readonly<Record<string, Operation>>).map(([method, operation]) => ({
-    domain,
-    method,
-    operation,
-  })),
-);
 
 const code = (text: string) => `\`${text}\``;
 const list = (texts: readonly string[]) => (texts.length === 0 ? "–" : texts.map(code).join(", "));
@@ -63,8 +48,8 @@ export function operationsTables(): string {
     .map((domain) => {
       const rows = declared
         .filter((one) => one.domain === domain)
-        .map(({ method, operation }) => [
-          code(`${wireName(method)}(${parametersOf(operation)})`),
+        .map(({ name, operation }) => [
+          code(`${name}(${parametersOf(operation)})`),
           operation.about,
           operation.reads === "–" ? "–" : code(operation.reads),
           code(operation.kind === "query" ? answerOf(operation) : "StreamOpened"),
@@ -89,16 +74,16 @@ export function parametersTable(): string {
 
 /** What each stream sends: the type of its updates, what tells one item from another, and the topics it follows. */
 export function streamsTable(): string {
-  const rows = declared.flatMap(({ method, operation }) =>
+  const rows = declared.flatMap(({ name, operation }) =>
     operation.kind === "live"
       ? [
           [
-            code(wireName(method)),
+            code(name),
             code(operation.type),
             code(answerOf(operation)),
             identityOf(operation),
             operation.retain === undefined ? "all there are" : `the last ${operation.retain}`,
-            topicsOf(operation),
+            topicPatternsOf(operation),
           ],
         ]
       : [],
@@ -112,16 +97,12 @@ function identityOf({ identity }: LiveQuery): string {
 }
 
 /** The names of the topics, with parameters in braces: with the ones that may be left out, and without. */
-function topicsOf(live: LiveQuery): string {
-  // Naming topics needs no more of a reading than the accounts.
-  const reading = { accounts: identityAccounts } as Reading;
+function topicPatternsOf(live: LiveQuery): string {
   const own = ownParams(live);
   const placeholder = ([name, schema]: [string, TSchema]) =>
     (schema as { type?: unknown }).type === "array" ? [name, [`{${name.replace(/s$/, "")}}`]] : [name, `{${name}}`];
   const required = own.filter(([, schema]) => !Type.IsOptional(schema));
-  const names = [required, own].flatMap((given) =>
-    live.topics(reading, Object.fromEntries(given.map(placeholder))).map(({ name }) => name),
-  );
+  const names = [required, own].flatMap((given) => topicsOf(live, Object.fromEntries(given.map(placeholder))));
   return [...new Set(names)].map(code).join(" or ");
 }
 
@@ -133,7 +114,7 @@ export function scopesTable(): string {
   };
   const rows = scopes.map((scope) => {
     const names = declared.filter(({ operation }) => needOf(operation, {}).scope === scope);
-    return [code(scope), about[scope] ?? names.map(({ method }) => code(wireName(method))).join(" ")];
+    return [code(scope), about[scope] ?? names.map(({ name }) => code(name)).join(" ")];
   });
   return table(["scope", "allows"], rows);
 }

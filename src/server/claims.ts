@@ -16,12 +16,14 @@ export function scopesOf(scope: Exclude<Holder["scope"], undefined>): string[] {
   return typeof scope === "string" ? scope.split(" ").filter(Boolean) : [...scope];
 }
 
-/** @param defaultScope what holds where no `scope` is said */
+/** Who somebody is by what is said of him. @param defaultScope what holds where no `scope` is said */
 export function claimsOf(name: string, holder: Holder, defaultScope: string): Claims {
   const { user_id: userId, scope = defaultScope, ex_ids: exIds } = holder;
+  const user = String(userId ?? "");
   return {
     name,
-    userId: userId === undefined || userId === null ? undefined : String(userId),
+    // Keys are `user_trades:{user}:{exchange}`: a user with a colon could not be told from another one's exchange.
+    userId: user === "" || user.includes(":") ? undefined : user,
     scopes: scopesOf(scope),
     exIds: exIds ?? undefined,
   };

@@ -5,6 +5,7 @@ import { createSecureContext } from "node:tls";
 import type { CacheError } from "../protocol/errors.ts";
 import { noOf } from "./admission.ts";
 import { readTextFile } from "./files.ts";
+import { answerManual } from "./manual.ts";
 import { SettingError, type Settings } from "./settings.ts";
 
 // Nothing here is a page that may be framed, guessed at, kept, or asked to load anything.
@@ -21,9 +22,10 @@ const patience = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCh
 /** The HTTP server that WebSockets begin at, with TLS where the settings name a certificate. @throws SettingError */
 export function createHttp(settings: Settings, upgrade: (...request: UpgradeRequest) => void): Server {
   const certificate = readCertificate(settings);
-  const answer: RequestListener = ({ headers }, response) => {
+  const answer: RequestListener = (request, response) => {
+    if (answerManual(request, response, securityHeaders)) return;
     const scheme = certificate ? "wss" : "ws";
-    const text = `This is a WebSocket server: connect to ${scheme}://${headers.host ?? "it"}\n`;
+    const text = `This is a WebSocket server: connect to ${scheme}://${request.headers.host ?? "it"}\n`;
     response.writeHead(426, {
       Connection: "close",
       Upgrade: "websocket",

@@ -201,7 +201,7 @@ export class Subscription implements Subscriber {
     pace.timer ??= setTimeout(
       () => {
         pace.timer = undefined;
-        if (!this.#sink.congested) this.flush();
+        this.flush();
       },
       Math.max(0, pace.quietUntil - performance.now()),
     );
