@@ -453,7 +453,9 @@ test("a client that asks and never reads is cut off, which is logged and counted
   expect(warnings()).toMatchObject([{ msg: "connection takes too little: closed", backlog: expect.any(Number) }]);
   await redis.command(["DEL", "bot_status"]);
   const other = await gateway.wire();
-  expect(await other.ask("get_system_health")).toMatchObject({ gateway: { connections: 1, slow_consumers: 1 } });
+  expect(await other.ask("get_system_health")).toMatchObject({
+    gateway: { connections: 1, refusals: { SLOW_CONSUMER: 1 } },
+  });
 });
 
 test("a connection is logged when it opens and when it closes, and not in between", async () => {

@@ -69,7 +69,9 @@ test("a client for which too much waits for too long is told why, closed with 44
   ]);
   expect(slow.frames.at(-1)).toBe(ended.at(-1));
   expect(gateway.lines.filter(({ level }) => level === 40)).toMatchObject([{ backlog: expect.any(Number) }]);
-  expect(await fast.ask("get_system_health")).toMatchObject({ gateway: { connections: 1, slow_consumers: 1 } });
+  expect(await fast.ask("get_system_health")).toMatchObject({
+    gateway: { connections: 1, refusals: { SLOW_CONSUMER: 1 } },
+  });
   expect(await fast.ask("get_server_info")).toMatchObject({ limits: { slow_ms: 300, max_backlog_bytes: 65_536 } });
 });
 
@@ -89,7 +91,7 @@ test("a client that catches up in time stays", async () => {
   await slow.frame(({ round, bot_id }) => round === 1 && bot_id === "b-24");
   // Longer than it had: what began to run must have been stopped.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
-  expect(await slow.ask("get_system_health")).toMatchObject({ gateway: { connections: 2, slow_consumers: 0 } });
+  expect(await slow.ask("get_system_health")).toMatchObject({ gateway: { connections: 2, refusals: {} } });
   expect(gateway.lines.filter(({ level }) => level === 40)).toEqual([]);
 });
 
@@ -100,7 +102,7 @@ test("a client that takes nothing between two pings is a slow one, not a dead on
   await stall(slow, fast);
   await ponged;
   await until(() => expect(lines(gateway, "connection takes too little: closed")).toHaveLength(1));
-  expect(await fast.ask("get_system_health")).toMatchObject({ gateway: { slow_consumers: 1 } });
+  expect(await fast.ask("get_system_health")).toMatchObject({ gateway: { refusals: { SLOW_CONSUMER: 1 } } });
 });
 
 test("a client that asks and does not read is not read either, and all is answered when it goes on", async () => {

@@ -65,7 +65,6 @@ const members: Readonly<Record<string, unknown>> = {
   side: "buy",
   since: 1795330944.334,
   since_minutes: 5,
-  slow_consumers: 0,
   stale: false,
   stale_processes: 0,
   stream: "s1",

@@ -22,7 +22,6 @@ export const GatewaySummary = Open("GatewaySummary", {
   topics: Type.Integer(),
   corrupt_values: Type.Integer({ description: "how many cached values could not be read so far" }),
   near_cache_bytes: Type.Integer({ description: "how much memory the answers take that are kept" }),
-  slow_consumers: Type.Integer({ description: "how many connections were ended so far because they took too little" }),
   refusals: Type.Record(Type.String(), Type.Integer(), {
     description: "how many connections and requests were refused, and connections ended, by error code",
   }),
@@ -44,7 +43,6 @@ export function together(summaries: readonly GatewaySummary[]): GatewaySummary {
     topics: sum("topics"),
     corrupt_values: sum("corrupt_values"),
     near_cache_bytes: sum("near_cache_bytes"),
-    slow_consumers: sum("slow_consumers"),
     refusals,
   };
 }

@@ -28,8 +28,6 @@ export interface ConnectionContext extends StreamsContext {
   readonly authenticator: Authenticator;
   readonly messageRate: Rate;
   readonly refusals: Refusals;
-  /** Counts a connection that was ended because it took too little. */
-  readonly slowConsumer: () => void;
   readonly log: Logger;
 }
 
@@ -198,7 +196,7 @@ export class Connection implements Follower, Asker {
 
   slow(): void {
     if (this.#closed) return;
-    this.#context.slowConsumer();
+    this.#context.refusals.add("SLOW_CONSUMER");
     this.#context.log.warn(
       { connection: this.id, backlog: this.#backlog.bytes },
       "connection takes too little: closed",

@@ -1,5 +1,6 @@
 import { Writable } from "node:stream";
 import { type Logger, pino } from "pino";
+import { printable } from "../protocol/printable.ts";
 
 const levels: Readonly<Record<number, string>> = {
   10: "trace",
@@ -9,13 +10,6 @@ const levels: Readonly<Record<number, string>> = {
   50: "error",
   60: "fatal",
 };
-
-// Whatever a terminal could take for more than text, the ends of lines among it.
-const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-
-function printable(text: string): string {
-  return text.replace(control, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
 
 /** One line for people: time, level, message, then every member as JSON, so that no value can forge a line. */
 export function asText(line: string): string {

@@ -77,7 +77,6 @@ export class CacheWebSocketServer {
   #http: Server | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #nextConnection = 1;
-  #slowConsumers = 0;
   #reachable: boolean | undefined;
   // Why Redis must not be used, and what was said of its user last.
   #refusal: NotReadOnly | undefined;
@@ -123,9 +122,6 @@ export class CacheWebSocketServer {
       authenticator,
       messageRate: new Rate(settings.messageRate, settings.messageBurst),
       refusals: new Refusals(),
-      slowConsumer: () => {
-        this.#slowConsumers++;
-      },
       log: this.#log,
       reading,
     };
@@ -158,7 +154,6 @@ export class CacheWebSocketServer {
       topics: this.#context.topics.size,
       corrupt_values: this.#corrupt.count,
       near_cache_bytes: this.#context.answers.bytes,
-      slow_consumers: this.#slowConsumers,
       refusals: this.#context.refusals.counts,
     };
   }

@@ -1,0 +1,68 @@
+import { operationsByWireName } from "../operations/index.ts";
+import type { ErrorCode } from "../protocol/errors.ts";
+import { Buckets } from "./buckets.ts";
+
+const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** The requests for one operation: how many, how they ended, how long they took. */
+export class RequestTally {
+  /** In seconds, of those that had to wait for their answer. */
+  readonly waited = new Buckets(bounds);
+  readonly #failures = new Map<ErrorCode, number>();
+  #hits = 0;
+  #refused = 0;
+
+  /** How many were answered from the near cache. */
+  get hits(): number {
+    return this.#hits;
+  }
+
+  /** How many were answered at once, so that no clock was looked at. */
+  get atOnce(): number {
+    return this.#hits + this.#refused;
+  }
+
+  /** How many were answered with an error, by its code. */
+  get failures(): ReadonlyMap<ErrorCode, number> {
+    return this.#failures;
+  }
+
+  /** One was answered from the near cache; `code`: with an error. */
+  hit(code: ErrorCode | undefined): void {
+    this.#hits++;
+    if (code !== undefined) this.#fail(code);
+  }
+
+  /** One was answered with an error as soon as it came. */
+  refuse(code: ErrorCode): void {
+    this.#refused++;
+    this.#fail(code);
+  }
+
+  /** One was answered after so many milliseconds; `code`: with an error. */
+  wait(ms: number, code: ErrorCode | undefined): void {
+    this.waited.add(ms / 1_000);
+    if (code !== undefined) this.#fail(code);
+  }
+
+  #fail(code: ErrorCode): void {
+    this.#failures.set(code, (this.#failures.get(code) ?? 0) + 1);
+  }
+}
+
+const unknown = "unknown";
+
+/** The requests of all clients, by operation; those that name none that there is count as `unknown`. */
+export class RequestTallies {
+  readonly #tallies = new Map([...operationsByWireName.keys(), unknown].map((name) => [name, new RequestTally()]));
+
+  /** Those for one operation. */
+  of(name: string | undefined): RequestTally {
+    const tally = this.#tallies.get(name ?? unknown) ?? this.#tallies.get(unknown);
+    return tally as RequestTally;
+  }
+
+  [Symbol.iterator](): Iterator<[operation: string, tally: RequestTally]> {
+    return this.#tallies.entries();
+  }
+}
