@@ -7,9 +7,10 @@ import type { IdentitySummary, StreamSummary } from "../operations/server-info.t
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
 import type { AuthStatus, RequestId, StreamOpened, StreamStatus } from "../protocol/frames.ts";
 import { type Place, tooFast } from "./admission.ts";
-import { type Answer, type Answers, failure, success } from "./answers.ts";
+import { type Answer, type Answers, codeOf, failure, success } from "./answers.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { Backlog } from "./backlog.ts";
+import { Expiry } from "./expiry.ts";
 import { type Identity, nobody } from "./identity.ts";
 import { Outbox, textFrame } from "./outbox.ts";
 import type { Rate } from "./rate.ts";
@@ -18,6 +19,7 @@ import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
 import type { Limits } from "./settings.ts";
 import { type Follower, noStream, Streams, type StreamsContext } from "./streams.ts";
 import type { Subscription } from "./subscription.ts";
+import type { Tracing } from "./tracing.ts";
 
 /** What a connection needs of the server. */
 export interface ConnectionContext extends StreamsContext {
@@ -28,21 +30,21 @@ export interface ConnectionContext extends StreamsContext {
   readonly authenticator: Authenticator;
   readonly messageRate: Rate;
   readonly refusals: Refusals;
+  /** Counts updates that were left out for a client, and told as `skipped`. */
+  readonly skipped: (count: number) => void;
+  /** Where requests that have to wait become spans; undefined where nobody collects any. */
+  readonly tracing: Tracing | undefined;
   readonly log: Logger;
 }
 
 const loggedRequestLength = 1_000;
-const warnBeforeExpiryMs = 60_000;
-const longestTimerMs = 2 ** 31 - 1;
+const expiryWarningS = 60;
 // Short answers are always given: there are no more of them than requests in flight.
 const shortAnswer = 1_000;
 // How long a slow client may take to see why it is cut off.
 const farewellMs = 2_000;
 
-const binary: Request = {
-  id: null,
-  error: new CacheError("MALFORMED_MESSAGE", "a text frame is expected, this one is binary"),
-};
+const binary = new CacheError("MALFORMED_MESSAGE", "a text frame is expected, this one is binary");
 
 /** One client: reads its requests, answers them, and sends it what its streams bring. */
 export class Connection implements Follower, Asker {
@@ -63,8 +65,9 @@ export class Connection implements Follower, Asker {
   #heard = true;
   // When its messages so far are paid for, in milliseconds: see Rate. That is not before the last one.
   #paidAt = performance.now();
-  #expiry: NodeJS.Timeout | undefined;
-  #warned = false;
+  // When the last of them came.
+  #heardAt = this.#paidAt;
+  #expiry: Expiry | undefined;
 
   /** @param socket the one that `websocket` speaks through */
   constructor(id: number, websocket: WebSocket, socket: Duplex, place: Place, context: ConnectionContext) {
@@ -111,6 +114,11 @@ export class Connection implements Follower, Asker {
     return this.#backlog.isCongested;
   }
 
+  /** How many bytes wait for it. */
+  get queuedBytes(): number {
+    return this.#backlog.bytes;
+  }
+
   /** Asks the client for a sign of life; closes the connection if it gave none since the last time. */
   beat(): void {
     if (!this.#heard && this.congested) {
@@ -130,8 +138,8 @@ export class Connection implements Follower, Asker {
       this.close(1000, "idle");
       return;
     }
-    // Clocks are set: the timer alone would not notice.
-    if (this.identity.expiresAt !== undefined) this.#watchIdentity();
+    this.#expiry?.look();
+    if (this.#closed) return;
     this.#socket.ping();
   }
 
@@ -175,7 +183,7 @@ export class Connection implements Follower, Asker {
   /** The socket is closed, or will be: nothing is followed any more. */
   ended(): void {
     this.#closed = true;
-    clearTimeout(this.#expiry);
+    this.#expiry?.stop();
     this.#backlog.end();
     this.#unread = undefined;
     this.#streams?.endAll();
@@ -217,6 +225,10 @@ export class Connection implements Follower, Asker {
     this.#sendMuch(chunk);
   }
 
+  skipped(count: number): void {
+    this.#context.skipped(count);
+  }
+
   keep(bytes: number): boolean {
     return this.#backlog.keep(bytes);
   }
@@ -247,9 +259,12 @@ export class Connection implements Follower, Asker {
     if (!this.#closed) this.#outbox.addMuch(chunk);
   }
 
-  #answer(requestId: RequestId | null, answer: Answer): void {
+  /** Answers, and gives the answer: where too much waits for the client it is another. */
+  #answer(requestId: RequestId | null, answer: Answer): Answer {
     const isTooMuch = answer.length > shortAnswer && this.#backlog.isFull();
-    this.#reply(requestId, isTooMuch ? failure(tooMuchWaits()) : answer);
+    const given = isTooMuch ? failure(tooMuchWaits()) : answer;
+    this.#reply(requestId, given);
+    return given;
   }
 
   #reply(requestId: RequestId | null, answer: Answer): void {
@@ -257,38 +272,25 @@ export class Connection implements Follower, Asker {
   }
 
   #become(identity: Identity): void {
+    const { expiresAt } = this.identity;
     this.#place.occupy(identity);
-    this.#warned = false;
-    this.#watchIdentity();
+    if (identity.expiresAt !== expiresAt) this.#watchIdentity();
     this.#tellEnded(this.#streams?.recheck() ?? [], "FORBIDDEN");
   }
 
   /** Sees to it that nobody stays whose token has expired, or who never brought one. */
   #watchIdentity(): void {
-    const { identity } = this;
-    clearTimeout(this.#expiry);
-    if (this.#closed) return;
-    const again = (ms: number) => {
-      this.#expiry = setTimeout(() => this.#watchIdentity(), Math.min(ms, longestTimerMs)).unref();
-    };
-    if (identity === nobody) {
-      this.#expiry = setTimeout(
-        () => this.#refuseToGoOn(4501, "UNAUTHORIZED"),
-        this.#context.limits.authenticate_within_ms,
-      ).unref();
-      return;
-    }
-    const { expiresAt } = identity;
-    if (expiresAt === undefined) return;
-    const leftMs = (expiresAt - this.#context.reading.now()) * 1_000;
-    if (leftMs <= 0) this.#refuseToGoOn(4401, "TOKEN_EXPIRED");
-    else if (leftMs > warnBeforeExpiryMs) again(leftMs - warnBeforeExpiryMs);
-    else {
-      const expiry = { expires_at: expiresAt, expires_in: leftMs / 1_000 };
-      if (!this.#warned) this.#send(frameOf({ type: "auth_status", state: "expiring", ...expiry }));
-      this.#warned = true;
-      again(leftMs);
-    }
+    const { reading, limits } = this.#context;
+    const isNobody = this.identity === nobody;
+    const at = isNobody ? reading.now() + limits.authenticate_within_ms / 1_000 : this.identity.expiresAt;
+    this.#expiry?.stop();
+    this.#expiry = undefined;
+    if (at === undefined || this.#closed) return;
+    this.#expiry = new Expiry(at, isNobody ? 0 : expiryWarningS, reading.now, {
+      warn: (seconds) =>
+        this.#send(frameOf({ type: "auth_status", state: "expiring", expires_at: at, expires_in: seconds })),
+      over: () => (isNobody ? this.#refuseToGoOn(4501, "UNAUTHORIZED") : this.#refuseToGoOn(4401, "TOKEN_EXPIRED")),
+    });
   }
 
   #refuseToGoOn(code: number, reason: ErrorCode): void {
@@ -313,6 +315,7 @@ export class Connection implements Follower, Asker {
     const { messageRate } = this.#context;
     const now = performance.now();
     this.#paidAt = messageRate.take(this.#paidAt, now);
+    this.#heardAt = now;
     if (messageRate.isFlooded(this.#paidAt, now) && !this.#closed) this.#refuseToGoOn(4429, "RATE_LIMITED");
     return messageRate.wait(this.#paidAt, now);
   }
@@ -328,15 +331,24 @@ export class Connection implements Follower, Asker {
     const waitMs = this.#isTooFast();
     if (this.#closed) return;
     // ws gives one Buffer for a whole message unless it is told otherwise.
-    const request = isBinary ? binary : this.#context.requests.read((data as Buffer).toString());
-    if (waitMs > 0) this.#refuse(request.id, tooFast("too many messages", waitMs));
-    else if ("error" in request) this.#answer(request.id, failure(request.error));
+    const { requests } = this.#context;
+    const request: Request = isBinary
+      ? { id: null, error: binary, tally: requests.tallies.of(undefined) }
+      : requests.read((data as Buffer).toString());
+    if (waitMs > 0) this.#refuse(request, tooFast("too many messages", waitMs));
+    else if ("error" in request) this.#reject(request, request.error);
     else this.#begin(request);
   }
 
-  #refuse(id: RequestId | null, error: CacheError): void {
+  #refuse(request: Request, error: CacheError): void {
     this.#context.refusals.add(error.code);
-    this.#answer(id, failure(error));
+    this.#reject(request, error);
+  }
+
+  #reject(request: Request, error: CacheError): void {
+    const { tally } = "error" in request ? request : "stream" in request ? request.stream : request.asked;
+    tally.refuse(error.code);
+    this.#answer(request.id, failure(error));
   }
 
   #begin(request: Exclude<Request, { error: CacheError }>): void {
@@ -344,14 +356,14 @@ export class Connection implements Follower, Asker {
     const { need } = "stream" in request ? request.stream : request.asked;
     const refusal = this.#refusal(id) ?? this.identity.permissions.refusal(need);
     if (refusal) {
-      this.#refuse(id, refusal);
+      this.#refuse(request, refusal);
       return;
     }
     if ("stream" in request) void this.#answerLater(id, request.stream, this.#openStream(id, request.stream));
     else {
       const answer = this.#context.answers.to(request.asked, this);
       if (answer instanceof Promise) void this.#answerLater(id, request.asked, answer);
-      else this.#answer(id, answer);
+      else request.asked.tally.hit(codeOf(this.#answer(id, answer)));
     }
   }
 
@@ -370,29 +382,32 @@ export class Connection implements Follower, Asker {
   async #answerLater(id: RequestId, asked: Asked | AskedStream, pending: Promise<Answer | undefined>): Promise<void> {
     this.#inFlight ??= new Set();
     this.#inFlight.add(id);
+    const since = this.#heardAt;
+    const span = this.#context.tracing?.begin(asked.name);
+    let given: Answer | undefined;
     try {
       const answer = await pending;
-      if (answer) this.#answer(id, answer);
+      if (answer) given = this.#answer(id, answer);
     } catch (error) {
-      this.#fail(id, asked, error);
+      given = this.#fail(id, asked, error);
     } finally {
+      const code = given && codeOf(given);
+      asked.tally.wait(performance.now() - since, code);
+      span?.end(code);
       this.#inFlight.delete(id);
       this.#closeIfDrained();
     }
   }
 
-  #fail(id: RequestId, { name, operation, params }: Asked | AskedStream, error: unknown): void {
-    if (error instanceof CacheError) {
-      this.#answer(id, failure(error));
-      return;
-    }
+  #fail(id: RequestId, { name, operation, params }: Asked | AskedStream, error: unknown): Answer {
+    if (error instanceof CacheError) return this.#answer(id, failure(error));
     const logged = { operation: name, ...(!operation.confidential && { params }) };
     const request = JSON.stringify(logged).slice(0, loggedRequestLength);
     this.#context.log.error(
       { err: error, connection: this.id, request_id: id, request },
       "a request failed for a reason that is a bug",
     );
-    this.#answer(id, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
+    return this.#answer(id, failure(new CacheError("INTERNAL_ERROR", "the gateway failed: its log says why")));
   }
 
   async #openStream(requestId: RequestId, asked: AskedStream): Promise<undefined> {
