@@ -63,11 +63,20 @@ test("without a command it says which there are", async () => {
   expect(await outcome([])).toEqual({ ...asked, code: 2 });
 });
 
-test.each(["serv", "constructor", ""])("the unknown command %j is refused with those that there are", async (name) => {
+test.each([
+  ["serv", ": did you mean serve?"],
+  ["get_ticker", ": did you mean get-ticker?"],
+  ["streamTickers", ": did you mean stream-tickers?"],
+  ["stream-ordres", ": did you mean stream-orders?"],
+  ["balance", ": did you mean get-balance?"],
+  ["authenticate", ";"],
+  ["constructor", ";"],
+  ["", ";"],
+])("the unknown command %j is refused%s", async (name, hint) => {
   expect(await outcome([name])).toEqual({
     code: 2,
     out: "",
-    error: `there is no command ${JSON.stringify(name)}: serve, demo`,
+    error: `there is no command ${JSON.stringify(name)}${hint} --help lists them all`,
   });
 });
 

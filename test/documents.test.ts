@@ -4,23 +4,25 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseEnv, promisify } from "node:util";
-import { type Static, type TSchema, Type } from "typebox";
+import { type TObject, type TSchema, Type } from "typebox";
 import { Value } from "typebox/value";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { filled, generatedFiles } from "../scripts/generated-files.ts";
 import { startMarket } from "../src/demo/market.ts";
 import { startRedisServer } from "../src/demo/redis-server.ts";
+import {
+  AuthStatus,
+  changeOf,
+  ErrorResponse,
+  removalOf,
+  requestOf,
+  responseOf,
+  StreamOpened,
+  StreamStatus,
+} from "../src/docs/frames.ts";
 import { operations, operationsByWireName } from "../src/operations/index.ts";
 import type { LiveQuery, Operation } from "../src/operations/operation.ts";
 import { errorCodes, isErrorCode } from "../src/protocol/errors.ts";
-import {
-  type AuthStatus,
-  maxRequestIdLength,
-  type Request,
-  type StreamOpened,
-  type StreamStatus,
-  type UpdateEnvelope,
-} from "../src/protocol/frames.ts";
 import { readSettings, type SettingName, settings } from "../src/server/settings.ts";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
 import { accessRules } from "./kit/redis.ts";
@@ -53,61 +55,8 @@ test("an .env made from the example, with every # taken away, sets every setting
   expect(readSettings({ env: env as Record<string, string> })).toEqual(readSettings({}));
 });
 
-// The shapes of frames; the compiler holds their members to those that the protocol declares.
-type Shape<T> = { readonly [N in keyof T]-?: TSchema };
-const closed = (members: Record<string, TSchema>) => Type.Object(members, { additionalProperties: false });
-const Id = Type.Union([Type.String({ minLength: 1, maxLength: maxRequestIdLength }), Type.Integer()]);
-const Code = Type.Enum(Object.keys(errorCodes));
-
-const RequestFrame = closed({
-  request_id: Id,
-  operation: Type.Enum([...operationsByWireName.keys()]),
-  params: Type.Optional(Type.Object({})),
-} satisfies Shape<Request>);
-const Success = closed({ request_id: Id, success: Type.Literal(true), result: Type.Unknown() });
-const Failure = closed({
-  request_id: Type.Union([Id, Type.Null()]),
-  success: Type.Literal(false),
-  error: Type.String({ minLength: 1 }),
-  error_code: Code,
-  retryable: Type.Boolean(),
-  details: Type.Optional(Type.Object({})),
-});
-const Opened = closed({
-  stream: Type.String(),
-  topics: Type.Array(Type.String(), { minItems: 1 }),
-  epoch: Type.String(),
-} satisfies Shape<StreamOpened>);
-const Status = closed({
-  type: Type.Literal("stream_status"),
-  topic: Type.String(),
-  state: Type.Enum(["live", "stale", "ended"]),
-  epoch: Type.String(),
-  count: Type.Optional(Type.Integer({ minimum: 0 })),
-  update_id: Type.Optional(Type.Integer({ minimum: 0 })),
-  since: Type.Optional(Type.Number()),
-  error_code: Type.Optional(Code),
-} satisfies Shape<StreamStatus>);
-const Expiring = closed({
-  type: Type.Literal("auth_status"),
-  state: Type.Literal("expiring"),
-  expires_at: Type.Number(),
-  expires_in: Type.Number(),
-} satisfies Shape<AuthStatus>);
-const envelope = {
-  type: Type.String(),
-  topic: Type.String(),
-  update_id: Type.Integer({ minimum: 1 }),
-  snapshot: Type.Optional(Type.Literal(true)),
-  epoch: Type.Optional(Type.String()),
-  skipped: Type.Optional(Type.Integer({ minimum: 1 })),
-} satisfies Shape<UpdateEnvelope>;
-
-function updateSchema({ update, identity }: LiveQuery, removed: boolean): TSchema {
-  if (!removed) return Type.Object({ ...envelope, ...update.properties });
-  const own = (identity ?? []).map((name) => [name, update.properties[name] as TSchema]);
-  return closed({ ...envelope, removed: Type.Literal(true), ...Object.fromEntries(own) });
-}
+// What is shown must hold nothing besides what is declared, although a client has to ignore it.
+const closed = ({ properties }: TObject) => Type.Object(properties, { additionalProperties: false });
 
 const liveByType = new Map(
   Object.values<Operation>(operations).flatMap((one) => (one.kind === "live" ? [[one.type, one] as const] : [])),
@@ -115,24 +64,26 @@ const liveByType = new Map(
 
 /** Fails unless a value is a frame as the protocol declares it. `asked`: the operation of each request before it. */
 function expectFrame(frame: Record<string, unknown>, asked: Map<unknown, Operation>): void {
-  const fits = (schema: TSchema, value: unknown = frame) =>
-    expect([...Value.Errors(schema, value)], JSON.stringify(value)).toEqual([]);
+  const fits = (schema: TSchema) => expect([...Value.Errors(schema, frame)], JSON.stringify(frame)).toEqual([]);
   if ("operation" in frame) {
-    fits(RequestFrame);
-    const operation = operationsByWireName.get(String(frame["operation"])) as Operation;
+    const name = String(frame["operation"]);
+    const operation = operationsByWireName.get(name) as Operation;
+    fits(closed(requestOf("", name, operation)));
     expect(operation.check(frame["params"] ?? {}), JSON.stringify(frame)).toBeUndefined();
     asked.set(frame["request_id"], operation);
   } else if (frame["success"] === true) {
-    fits(Success);
     const operation = asked.get(frame["request_id"]) as Operation;
-    fits(operation.kind === "query" ? operation.result : Opened, frame["result"]);
+    fits(closed(responseOf("", operation.kind === "query" ? operation.result : closed(StreamOpened))));
   } else if ("success" in frame) {
-    fits(Failure);
-    const { error_code: code, retryable } = frame as Static<typeof Failure>;
+    fits(closed(ErrorResponse));
+    const { error_code: code, retryable } = frame;
     expect(isErrorCode(code) && errorCodes[code].retryable).toBe(retryable);
-  } else if (frame["type"] === "stream_status") fits(Status);
-  else if (frame["type"] === "auth_status") fits(Expiring);
-  else fits(updateSchema(liveByType.get(String(frame["type"])) as LiveQuery, frame["removed"] === true));
+  } else if (frame["type"] === "stream_status") fits(closed(StreamStatus));
+  else if (frame["type"] === "auth_status") fits(closed(AuthStatus));
+  else {
+    const live = liveByType.get(String(frame["type"])) as LiveQuery;
+    fits(frame["removed"] === true ? closed(removalOf("", live) as TObject) : changeOf("", live));
+  }
 }
 
 /** Fails unless the ids of each topic in a conversation follow each other, from the first snapshot on. */

@@ -6,6 +6,7 @@ import { wireName } from "../src/protocol/names.ts";
 import { allowedCommands, type ReadCommand } from "../src/redis/commands.ts";
 import { Connection } from "../src/redis/connection.ts";
 import { startGateway } from "./kit/gateway.ts";
+import { someParams } from "./kit/params.ts";
 import { Picture } from "./kit/picture.ts";
 import type { TestRedis } from "./kit/redis.ts";
 import { follow, pushTrades, saveOrder, setTicker, streamKinds } from "./kit/streams.ts";
@@ -139,23 +140,8 @@ test.concurrent("whatever is asked, Redis sees only commands of the list, and no
   await redis.replay("commands");
   await reset(redis);
   const wire = await gateway.wire();
-  const given: Record<string, unknown> = {
-    exchange: "binance",
-    symbol: "BTC/USDT",
-    user_id: 1,
-    order_id: "EX_PART",
-    bot_id: 1,
-    trade_key: "binance",
-    timeframe: "1m",
-    process_id: "none",
-    component: "none",
-    stream: "none",
-    token: "none",
-  };
   for (const [method, operation] of Object.entries<Operation>(operations)) {
-    const params = Object.fromEntries(
-      Object.keys(operation.params).flatMap((name) => (name in given ? [[name, given[name]]] : [])),
-    );
+    const params = someParams(operation);
     const answer = await wire.request(wireName(method), params);
     expect(String(answer["error_code"] ?? "NOT_FOUND"), method).toMatch(/NOT_FOUND$/);
     if (answer["success"] && operation.kind === "live")

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { copyFile, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +16,7 @@ import { startRedis } from "./kit/redis.ts";
 vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000, hookTimeout: 60_000 });
 
 const execute = promisify(execFile);
+const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const scratch = mkdtempSync(join(tmpdir(), "fullon-cache-api-package-"));
@@ -34,6 +36,8 @@ const npm = {
   npm_config_update_notifier: "false",
   npm_config_userconfig: join(scratch, "npmrc"),
 };
+
+const tarball = () => join(scratch, readdirSync(scratch).find((name) => name.endsWith(".tgz")) ?? "");
 
 /** Runs a program to its end. @throws Error its exit code is not 0 */
 async function execution(file: string, args: readonly string[], cwd: string): Promise<string> {
@@ -55,28 +59,51 @@ beforeAll(async () => {
   await execution(tsc, ["-p", "tsconfig.build.json", "--outDir", join(checkout, "dist")], root);
   for (const file of await readdir(root))
     if (/^(package\.json|LICENSE|.*\.md)$/.test(file)) await copyFile(join(root, file), join(checkout, file));
+  for (const folder of ["api", "src"]) await cp(join(root, folder), join(checkout, folder), { recursive: true });
   await linkDependencies(join(checkout, "node_modules"));
   await linkDependencies(join(project, "node_modules"));
   await execution("npm", ["pack", "--pack-destination", scratch], checkout);
   await mkdir(installed);
-  const [tarball = ""] = readdirSync(scratch).filter((name) => name.endsWith(".tgz"));
-  await execution("tar", ["-xzf", join(scratch, tarball), "-C", installed, "--strip-components=1"], scratch);
+  await execution("tar", ["-xzf", tarball(), "-C", installed, "--strip-components=1"], scratch);
   const dependencies = { [manifest.name]: "*" };
   await writeFile(join(project, "package.json"), JSON.stringify({ private: true, type: "module", dependencies }));
   await execution("npm", ["rebuild"], project);
 });
 
-test("the package holds what is built and what is to be read, and nothing else", () => {
+test("the package holds what is built, its sources and what is to be read, and nothing else", () => {
   const kinds = new Set(readdirSync(installed).filter((name) => !name.endsWith(".md")));
-  expect([...kinds].sort()).toEqual(["LICENSE", "dist", "package.json"]);
+  expect([...kinds].sort()).toEqual(["LICENSE", "api", "dist", "package.json", "src"]);
+  expect(readdirSync(join(installed, "api")).sort()).toEqual(["asyncapi.json", "reference.html", "schema.json"]);
   const files = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
   expect(files.filter((file) => /\.\w+$/.test(file) && !/\.(js|d\.ts)(\.map)?$/.test(file))).toEqual([]);
   expect(existsSync(join(installed, "dist", "cli", "main.js"))).toBe(true);
 });
 
+test("every source map leads to a source that is in the package", () => {
+  const dist = join(installed, "dist");
+  const maps = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".map"));
+  const kinds = new Set(maps.map((file) => file.replace(/^[^.]*/, "")));
+  expect([...kinds].sort()).toEqual([".d.ts.map", ".js.map"]);
+  for (const file of maps) {
+    const { sources, sourcesContent } = JSON.parse(readFileSync(join(dist, file), "utf8"));
+    expect(sourcesContent, file).toBeUndefined();
+    for (const source of sources) expect(existsSync(join(dist, dirname(file), source)), source).toBe(true);
+  }
+});
+
 test("publint has nothing to say about the package", async () => {
   const { messages, pkg } = await publint({ pkgDir: installed, pack: false, strict: true });
   expect(messages.map((message) => formatMessage(message, pkg))).toEqual([]);
+});
+
+test("attw finds the types of every entry, for all who can import ES modules", async () => {
+  const { bin } = JSON.parse(readFileSync(require.resolve("@arethetypeswrong/cli/package.json"), "utf8"));
+  const attw = join(dirname(require.resolve("@arethetypeswrong/cli/package.json")), bin.attw);
+  await using program = start(process.execPath, [attw, tarball(), "--profile", "esm-only", "--format", "json"]);
+  expect(await program.ended, program.text).toMatchObject({ code: 0 });
+  const { analysis } = JSON.parse(program.lines.join("\n"));
+  expect(Object.keys(analysis.entrypoints)).toEqual(expect.arrayContaining([".", "./client", "./server"]));
+  expect(analysis.types).toEqual({ kind: "included" });
 });
 
 test.concurrent.each([
@@ -105,6 +132,8 @@ test.concurrent("server and client can be imported by name, together or each by 
      import * as client from "fullon-cache-api/client";
      import * as server from "fullon-cache-api/server";
      import manifest from "fullon-cache-api/package.json" with { type: "json" };
+     import asyncApi from "fullon-cache-api/asyncapi.json" with { type: "json" };
+     import schema from "fullon-cache-api/schema.json" with { type: "json" };
      const gateway = new server.CacheWebSocketServer({ port: 0, redis: process.env.REDIS_URL, logLevel: "silent" });
      await gateway.start();
      const cache = await client.fullonCacheApi(gateway.url);
@@ -115,12 +144,19 @@ test.concurrent("server and client can be imported by name, together or each by 
      }
      console.log(missing instanceof all.CacheError, missing.code, manifest.version);
      console.log(Object.keys({ ...client, ...server }).sort().join() === Object.keys(all).sort().join());
+     const shown = await fetch(gateway.url.replace("ws", "http") + "/docs");
+     console.log(shown.status, asyncApi.info.version, typeof schema.definitions.Ticker);
      await cache.close();
      await gateway.stop();`,
   );
   await using program = start(process.execPath, ["program.js"], { cwd: project, env: { REDIS_URL: redis.gatewayUrl } });
   expect(await program.ended, program.text).toEqual({ code: 0, signal: null });
-  expect(program.lines).toEqual(["97321.45", `true TICKER_NOT_FOUND ${manifest.version}`, "true"]);
+  expect(program.lines).toEqual([
+    "97321.45",
+    `true TICKER_NOT_FOUND ${manifest.version}`,
+    "true",
+    `200 ${manifest.version} object`,
+  ]);
 });
 
 test.concurrent("its types are found, and tell a right program from a wrong one", async () => {
@@ -142,6 +178,43 @@ test.concurrent("its types are found, and tell a right program from a wrong one"
   expect(tsc.lines.filter((line) => line.includes("error"))).toEqual([
     expect.stringMatching(/^wrong\.ts\(\d+,\d+\): error TS2554: Expected 2-3 arguments, but got 1\.$/),
   ]);
+});
+
+test.concurrent.each([
+  ["nodenext", "nodenext"],
+  ["bundler", "preserve"],
+])("its types are right where every library is checked and options are exact, under %s", async (resolution, module) => {
+  const folder = join(project, resolution);
+  await mkdir(folder);
+  await writeFile(
+    join(folder, "program.ts"),
+    `import { CacheWebSocketServer, fullonCacheApi, merge } from "fullon-cache-api";
+     import type { CacheClient, ClientOptions, Ticker } from "fullon-cache-api/client";
+     import type { ServerOptions } from "fullon-cache-api/server";
+     const options: ClientOptions = { timeoutMs: 5_000 };
+     const settings: ServerOptions = { port: 0 };
+     await using server = new CacheWebSocketServer(settings);
+     const cache: CacheClient = await fullonCacheApi(server.url, options);
+     const tickers: Ticker[] = await cache.getAllTickers("binance", { signal: AbortSignal.timeout(5_000) });
+     for await (const [name] of merge({ tickers: cache.streamTickers("binance") })) console.log(name, tickers.length);`,
+  );
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    noEmit: true,
+    skipLibCheck: false,
+    module,
+    moduleResolution: resolution,
+    target: "es2023",
+    lib: ["es2023", "esnext.disposable"],
+    types: ["node"],
+    typeRoots: [join(root, "node_modules", "@types")],
+  };
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["program.ts"] }));
+  await using tsc = start(join(root, "node_modules", ".bin", "tsc"), ["-p", "."], { cwd: folder });
+  const { code } = await tsc.ended;
+  expect({ code, text: tsc.text }).toEqual({ code: 0, text: "" });
 });
 
 test("what is installed at run time is pinned by its content, and runs no script when it is", async () => {

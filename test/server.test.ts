@@ -123,7 +123,7 @@ test("a port that is taken is an error that says so", async () => {
 
 test("a plain HTTP request is told that this is a WebSocket server", async () => {
   await using gateway = await startGateway({ to: redis });
-  for (const path of ["/", "/anything"]) {
+  for (const path of ["/", "/ws", "/?any=thing"]) {
     const response = await fetch(gateway.server.url.replace("ws:", "http:") + path);
     expect([response.status, response.headers.get("upgrade")]).toEqual([426, "websocket"]);
     expect(await response.text()).toContain(gateway.server.url);

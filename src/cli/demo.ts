@@ -4,7 +4,8 @@ import { type CacheClient, fullonCacheApi } from "../client/websocket-client.ts"
 import { startMarket } from "../demo/market.ts";
 import { startRedisServer } from "../demo/redis-server.ts";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
-import { flagHelp, namesRedis, readFlags, settingsFor } from "./flags.ts";
+import type { Command, Given } from "./command.ts";
+import { namesRedis, settingFlags, settingsFor } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 import { TickerLines } from "./ticker-lines.ts";
 
@@ -15,22 +16,22 @@ const intervalMs = 1_000;
  * Shows everything at work: a private Redis with a simulated market, the gateway, and live tickers read back through the
  * client. With `--redis-url` it serves that Redis instead, and writes nothing to it.
  */
-export async function demo(args: readonly string[], terminal: Terminal): Promise<void> {
-  const flags = readFlags(args);
-  if (flags.help) {
-    terminal.out(`Starts a private Redis with a simulated market and the gateway, and prints live tickers until Ctrl-C.
+export const demo: Command = {
+  about: "Starts a private Redis with a simulated market and the gateway, and prints live tickers until Ctrl-C.",
+  flags: settingFlags,
+  notes: "The settings may stand in the environment or in .env, too; which Redis it is, only in flags.",
+  examples: () => [
+    ["demo"],
+    ["demo --redis-url redis://localhost:6379", "serves that Redis instead, writing nothing to it"],
+  ],
+  run: showAll,
+};
 
-  fullon-cache-api demo
-  fullon-cache-api demo --redis-url redis://localhost:6379    serves that Redis instead, writing nothing to it
-
-Settings, as flags or in the environment or in .env; which Redis it is, only as flags:
-${flagHelp()}`);
-    return;
-  }
+async function showAll(given: Given, terminal: Terminal): Promise<void> {
   // Nobody need be warned that the user of a Redis of our own may do everything.
-  const quiet = { "log-level": namesRedis(flags) ? "warn" : "error", "log-format": "text", ...flags.given };
-  const settings = settingsFor({ ...flags, given: quiet }, terminal);
-  await using redis = namesRedis(flags) ? undefined : await startRedisServer();
+  const presets = { "log-level": namesRedis(given) ? "warn" : "error", "log-format": "text" };
+  const settings = settingsFor(given, terminal, presets);
+  await using redis = namesRedis(given) ? undefined : await startRedisServer();
   await using server = new CacheWebSocketServer({ ...settings, redisUrl: redis?.url ?? settings.redisUrl });
   await server.start();
   await using _market = redis && (await startMarket(redis.url));

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import cluster from "node:cluster";
 import { run } from "./run.ts";
+import { processScreen } from "./screen.ts";
 
 const end = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -28,4 +29,5 @@ process.exitCode = await run(process.argv.slice(2), {
   onReload: (listener) => {
     reload = listener;
   },
+  screen: processScreen(),
 });

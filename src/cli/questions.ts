@@ -1,4 +1,5 @@
 import type { GatewaySummary } from "../operations/server-info.ts";
+import type { Scrape } from "../server/scrape.ts";
 import type { Settings } from "../server/settings.ts";
 
 /** Which worker one is, counted from 1, and how it is to serve. */
@@ -23,12 +24,16 @@ export interface ToPrimary {
   refused(refusal: Refusal): void;
   /** What all other workers answer to `summary`, without those that do not in time. */
   summaries(): readonly GatewaySummary[];
+  /** The same of `scrape`. */
+  scrapes(): readonly Scrape[];
 }
 
 /** What a primary asks its workers. */
 export interface ToWorker {
   /** How busy it is. */
   summary(): GatewaySummary;
+  /** The figures of its metrics. */
+  scrape(): Scrape;
   /** Has it read its files again. */
   reload(): void;
   /** Tells it to serve no longer: it drains, and ends. */

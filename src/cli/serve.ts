@@ -1,26 +1,26 @@
 import cluster from "node:cluster";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
+import type { Command, Given } from "./command.ts";
 import { explained } from "./explained.ts";
-import { flagHelp, readFlags, settingsFor } from "./flags.ts";
+import { settingFlags, settingsFor } from "./flags.ts";
 import { type Terminal, untilEnd } from "./terminal.ts";
 import { work } from "./worker.ts";
 import { Workers } from "./workers.ts";
 
 /** Serves a Redis until it is told to end, in one process or several; prints where as soon as clients can connect. */
-export async function serve(args: readonly string[], terminal: Terminal): Promise<void> {
-  if (cluster.worker) return work(cluster.worker);
-  const flags = readFlags(args);
-  if (flags.help) {
-    terminal.out(`Serves the cache over WebSocket until Ctrl-C.
+export const serve: Command = {
+  about: "Serves the cache over WebSocket until Ctrl-C.",
+  flags: settingFlags,
+  notes: "The settings may stand in the environment or in .env, too.",
+  examples: () => [
+    ["serve --port 8765 --redis-url redis://localhost:6379"],
+    ["serve --workers auto", "one process per processor, all on one port"],
+  ],
+  run: (given, terminal) => (cluster.worker ? work(cluster.worker) : serveOn(given, terminal)),
+};
 
-  fullon-cache-api serve --port 8765 --redis-url redis://localhost:6379
-  fullon-cache-api serve --workers auto    one process per processor, all on one port
-
-Settings, as flags or in the environment or in .env:
-${flagHelp()}`);
-    return;
-  }
-  const settings = settingsFor(flags, terminal);
+async function serveOn(given: Given, terminal: Terminal): Promise<void> {
+  const settings = settingsFor(given, terminal);
   await using gateway = settings.workers > 1 ? new Workers(settings) : new CacheWebSocketServer(settings);
   await gateway.start();
   terminal.out(`listening on ${gateway.url}`);

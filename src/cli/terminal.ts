@@ -1,3 +1,19 @@
+/** A terminal that shows text, and the keyboard before it. */
+export interface Screen {
+  /** How wide it is now, in characters. */
+  readonly columns: number;
+  /** How high it is now, in lines. */
+  readonly rows: number;
+  /** Writes text as it is. */
+  write(text: string): void;
+  /** Calls it whenever the size is another. */
+  onResize(resized: () => void): void;
+  /** Calls it with every key as it is pressed, unbuffered and unseen, until the screen is released. */
+  onKey(pressed: (key: string) => void): void;
+  /** Nobody listens any more: the keyboard is as it was before. */
+  release(): void;
+}
+
 /** Where a command reads from and writes to; a process has one, a test brings its own. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -7,10 +23,12 @@ export interface Terminal {
   readonly signal: AbortSignal;
   /** Calls it whenever files are to be read again; without it, that ends the command. */
   onReload(reload: () => void): void;
+  /** What its lines are shown on; undefined where they go into a file or a pipe. */
+  readonly screen?: Screen | undefined;
 }
 
 /** Resolves when the command is to end. */
-export function untilEnd({ signal }: Terminal): Promise<void> {
+export function untilEnd({ signal }: Pick<Terminal, "signal">): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });

@@ -1,4 +1,5 @@
 import type { Ticker } from "../operations/tickers.ts";
+import { printable } from "../protocol/printable.ts";
 
 const firstColumn = "time (UTC)";
 
@@ -65,9 +66,4 @@ function timeText(timestamp: number | null): string {
   return Math.abs(Date.now() - date.getTime()) < 86_400_000
     ? text.slice(11, 19)
     : text.slice(0, -"T00:00:00.000Z".length);
-}
-
-/** A name as it can be shown: what would move the cursor does not. */
-function printable(name: string): string {
-  return name.replace(/\p{C}/gu, "·");
 }

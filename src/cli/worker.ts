@@ -15,10 +15,19 @@ export async function work(self: Worker): Promise<void> {
       ...settings,
       log: createLogger(settings.logLevel, settings.logFormat).child({ worker: number }),
       // Twice as long as the primary waits for any of them.
-      peers: { summaries: () => primary.ask("summaries", undefined, 2 * answerMs).catch(() => []) },
+      peers: {
+        number,
+        summaries: () => primary.ask("summaries", undefined, 2 * answerMs).catch(() => []),
+        scrapes: () => primary.ask("scrapes", undefined, 2 * answerMs).catch(() => []),
+      },
     });
     const stopped = new Promise<void>((stop) =>
-      primary.answer({ summary: () => server.summary, reload: () => server.reload(), stop }),
+      primary.answer({
+        summary: () => server.summary,
+        scrape: () => server.scrape,
+        reload: () => server.reload(),
+        stop,
+      }),
     );
     await server.start();
     await primary.ask("listening", server.url);

@@ -113,6 +113,7 @@ export class Workers implements AsyncDisposable {
       listening: (url) => this.#listens(number, url),
       refused: (refusal) => this.#refused(number, refusal),
       summaries: () => this.#others(number, "summary"),
+      scrapes: () => this.#others(number, "scrape"),
     });
     const { code, signal } = await ended;
     this.#running.delete(number);

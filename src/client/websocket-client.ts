@@ -33,7 +33,7 @@ export interface ClientOptions {
   readonly waitOnFirstConnect?: boolean;
   /** Gives up connecting. */
   readonly signal?: AbortSignal;
-  /** The WebSocket class to use; the global one, else that of the `ws` package, unless told. */
+  /** The WebSocket class to use; that of the `ws` package in Node.js, the global one everywhere else, unless told. */
   readonly WebSocket?: WebSocketClass;
 }
 
@@ -71,9 +71,16 @@ function parametersOf({ params: names }: Signature, given: readonly unknown[]) {
   return { params, options: { signal, timeoutMs } };
 }
 
+// The WebSocket of Node.js itself cannot end a connection whose other end is dead, nor say why it was refused.
+function isNode(): boolean {
+  const { process } = globalThis as { process?: { readonly versions?: Readonly<Record<string, string | undefined>> } };
+  const { node, bun, deno } = process?.versions ?? {};
+  return node !== undefined && bun === undefined && deno === undefined;
+}
+
 async function webSocketClass(): Promise<WebSocketClass> {
   const known = (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (known) return known;
+  if (known && !isNode()) return known;
   const { WebSocket } = await import("ws");
   // A gateway compresses nothing, and what is not UTF-8 is no JSON of its either.
   const options = { perMessageDeflate: false, skipUTF8Validation: true };

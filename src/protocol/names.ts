@@ -19,3 +19,8 @@ export function wireName<Method extends string>(method: Method): WireName<Method
 export function methodName<Wire extends string>(wire: Wire): MethodName<Wire> {
   return wire.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()) as MethodName<Wire>;
 }
+
+/** The command or the flag of an operation or a parameter, by its name on the wire: `get_ticker` → `get-ticker`. */
+export function commandName(wire: string): string {
+  return wire.replaceAll("_", "-");
+}

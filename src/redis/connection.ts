@@ -10,6 +10,8 @@ export interface ConnectionEvents {
   down(reason: unknown): void;
   /** A tracked key was written; without a key, all of them were. */
   invalidated(key: string | undefined): void;
+  /** It answered something so many milliseconds after it was asked. */
+  answered?(ms: number): void;
 }
 
 /** How a connection behaves. */
@@ -130,6 +132,7 @@ export class Connection {
       act(client).then(
         (reply) => {
           this.#pending.delete(pending);
+          this.#events.answered?.(performance.now() - pending.since);
           resolve(reply);
         },
         (error: unknown) => {

@@ -31,6 +31,8 @@ export interface RedisEvents {
   up(state: RedisState): void;
   /** Redis can no longer be reached, or could not be reached again. */
   down(reason: unknown): void;
+  /** It answered something so many milliseconds after it was asked. */
+  answered?(ms: number): void;
 }
 
 const restoreAgainMs = 1_000;
@@ -71,6 +73,7 @@ export class Redis {
     const state: Omit<ConnectionEvents, "invalidated"> = {
       up: () => void this.#ready(),
       down: (reason) => this.#lost(reason),
+      answered: (ms) => this.#events.answered?.(ms),
     };
     this.#reads = new Connection(
       {
@@ -90,6 +93,7 @@ export class Redis {
           this.#leases.grant(false);
           state.down(reason);
         },
+        answered: (ms) => this.#events.answered?.(ms),
         invalidated: (key) => {
           if (key === undefined) this.#leases.endAll();
           else this.#leases.end(key);

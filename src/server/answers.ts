@@ -1,6 +1,6 @@
 import type { Query } from "../operations/operation.ts";
 import type { Asker } from "../operations/reading.ts";
-import { CacheError, errorCodes } from "../protocol/errors.ts";
+import { CacheError, type ErrorCode, errorCodes } from "../protocol/errors.ts";
 import type { LeasedCache } from "../redis/leased-cache.ts";
 import { type Common, Evidence, Question } from "./question.ts";
 import type { Asked } from "./requests.ts";
@@ -17,6 +17,17 @@ export function success(result: unknown): Answer {
 export function failure({ code, message, details }: CacheError): Answer {
   const { retryable } = errorCodes[code];
   return `,"success":false,${JSON.stringify({ error: message, error_code: code, retryable, details }).slice(1)}`;
+}
+
+const verdictAt = ',"success":'.length;
+const codeMark = '","error_code":"';
+
+/** The code of the error that an answer is; undefined where it is a result. */
+export function codeOf(answer: Answer): ErrorCode | undefined {
+  if (answer[verdictAt] === "t") return undefined;
+  // Quotes within the sentence before it are escaped.
+  const at = answer.indexOf(codeMark) + codeMark.length;
+  return answer.slice(at, answer.indexOf('"', at)) as ErrorCode;
 }
 
 interface Kept {

@@ -1,4 +1,5 @@
 import { EndOfTurn } from "./end-of-turn.ts";
+import type { Lag } from "./lag.ts";
 import { textFrame } from "./outbox.ts";
 
 // What an update takes that waits, besides its text: objects, and the slot in the map.
@@ -74,8 +75,15 @@ const due = new EndOfTurn<Audience>();
 
 /** Those who follow a topic. The updates of one turn of the event loop reach them together, as one chunk. */
 export class Audience {
+  readonly #lag: Lag;
   readonly #subscribers: Subscriber[] = [];
   #news: Update[] = [];
+  #noticedAt: number | undefined;
+
+  /** @param lag where it is counted how old news is when it leaves */
+  constructor(lag: Lag) {
+    this.#lag = lag;
+  }
 
   /** How many there are. */
   get size(): number {
@@ -99,9 +107,10 @@ export class Audience {
     subscriber.place = -1;
   }
 
-  /** Sends an update at the end of this turn. */
-  send(update: Update): void {
+  /** Sends an update at the end of this turn. `noticedAt`: when Redis told of it, if it did. */
+  send(update: Update, noticedAt: number | undefined): void {
     if (this.#news.length === 0) due.add(this);
+    this.#noticedAt ??= noticedAt;
     this.#news.push(update);
   }
 
@@ -121,5 +130,7 @@ export class Audience {
     const news = { updates, chunk, size: updates.length, lastId: last.updateId };
     for (const subscriber of this.#subscribers) subscriber.deliver(news);
     for (const update of updates) update.forgetFrame();
+    if (this.#noticedAt !== undefined) this.#lag.sent(this.#noticedAt);
+    this.#noticedAt = undefined;
   }
 }

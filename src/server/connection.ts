@@ -391,7 +391,7 @@ export class Connection implements Follower, Asker {
     } catch (error) {
       given = this.#fail(id, asked, error);
     } finally {
-      const code = given && codeOf(given);
+      const code = given === undefined ? undefined : codeOf(given);
       asked.tally.wait(performance.now() - since, code);
       span?.end(code);
       this.#inFlight.delete(id);

@@ -1,4 +1,11 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, STATUS_CODES } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import type { Duplex } from "node:stream";
 import { createSecureContext } from "node:tls";
@@ -19,25 +26,68 @@ const securityHeaders = {
 // How long a client may take to say what it wants, in milliseconds.
 const patience = { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 2_000 };
 
-/** The HTTP server that WebSockets begin at, with TLS where the settings name a certificate. @throws SettingError */
-export function createHttp(settings: Settings, upgrade: (...request: UpgradeRequest) => void): Server {
+/** What is answered to a plain HTTP request. */
+export interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Pages by their paths, made for whoever asks. */
+export type Pages = Readonly<Record<string, (request: IncomingMessage) => Page | Promise<Page>>>;
+
+/** Where WebSockets are opened. */
+export const webSocketPaths: readonly string[] = ["/", "/ws"];
+
+/**
+ * The HTTP server that WebSockets begin at, with TLS where the settings name a certificate.
+ * @throws SettingError the certificate cannot be used
+ */
+export function createHttp(settings: Settings, upgrade: (...request: UpgradeRequest) => void, pages: Pages): Server {
   const certificate = readCertificate(settings);
+  const scheme = certificate ? "wss" : "ws";
+  const sayWhere = ({ headers }: IncomingMessage): Page => ({
+    status: 426,
+    type: "text/plain",
+    body: `This is a WebSocket server: connect to ${scheme}://${headers.host ?? "it"}\n`,
+    headers: { Upgrade: "websocket" },
+  });
+  const all = { ...pages, ...Object.fromEntries(webSocketPaths.map((path) => [path, sayWhere])) };
   const answer: RequestListener = (request, response) => {
-    if (answerManual(request, response, securityHeaders)) return;
-    const scheme = certificate ? "wss" : "ws";
-    const text = `This is a WebSocket server: connect to ${scheme}://${request.headers.host ?? "it"}\n`;
-    response.writeHead(426, {
-      Connection: "close",
-      Upgrade: "websocket",
-      "Content-Type": "text/plain",
-      ...securityHeaders,
-    });
-    response.end(text);
+    if (!answerManual(request, response, securityHeaders)) void answerWith(all, request, response);
   };
   const http = certificate
     ? createSecureServer({ ...patience, ...certificate }, answer)
     : createServer(patience, answer);
   return http.on("upgrade", upgrade);
+}
+
+/** An HTTP server for nothing but these pages. */
+export function createPlainHttp(pages: Pages): Server {
+  return createServer(patience, (request, response) => void answerWith(pages, request, response));
+}
+
+async function answerWith(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { status, type, body, headers } = await pageFor(pages, request);
+  response.writeHead(status, {
+    Connection: "close",
+    "Content-Type": type,
+    "Content-Length": Buffer.byteLength(body),
+    ...securityHeaders,
+    ...headers,
+  });
+  response.end(body);
+}
+
+async function pageFor(pages: Pages, request: IncomingMessage): Promise<Page> {
+  const [path = ""] = (request.url ?? "").split("?", 1);
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+  const empty = { type: "text/plain", body: "" };
+  if (!page) return { status: 404, ...empty };
+  if (request.method !== "GET" && request.method !== "HEAD")
+    return { status: 405, ...empty, headers: { Allow: "GET, HEAD" } };
+  return page(request);
 }
 
 /** What an `upgrade` event brings. */

@@ -56,10 +56,9 @@ const unknown = "unknown";
 export class RequestTallies {
   readonly #tallies = new Map([...operationsByWireName.keys(), unknown].map((name) => [name, new RequestTally()]));
 
-  /** Those for one operation. */
-  of(name: string | undefined): RequestTally {
-    const tally = this.#tallies.get(name ?? unknown) ?? this.#tallies.get(unknown);
-    return tally as RequestTally;
+  /** Those for one operation, whatever a client gave as its name. */
+  of(name: unknown): RequestTally {
+    return (this.#tallies.get(name as string) ?? this.#tallies.get(unknown)) as RequestTally;
   }
 
   [Symbol.iterator](): Iterator<[operation: string, tally: RequestTally]> {

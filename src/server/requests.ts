@@ -3,6 +3,7 @@ import type { LiveQuery, Query } from "../operations/operation.ts";
 import { type Need, needOf } from "../operations/permissions.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { maxRequestIdLength, type RequestId } from "../protocol/frames.ts";
+import { RequestTallies, type RequestTally } from "./request-tallies.ts";
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -14,6 +15,7 @@ export interface Asked {
   /** The same for all that ask the same. */
   readonly key: string;
   readonly need: Need;
+  readonly tally: RequestTally;
 }
 
 /** A stream that may be opened. */
@@ -22,13 +24,14 @@ export interface AskedStream {
   readonly operation: LiveQuery;
   readonly params: Params;
   readonly need: Need;
+  readonly tally: RequestTally;
 }
 
 /** What a request asks for, or what is wrong with it; `id` is null where even that cannot be read. */
 export type Request =
   | { readonly id: RequestId; readonly asked: Asked }
   | { readonly id: RequestId; readonly stream: AskedStream }
-  | { readonly id: RequestId | null; readonly error: CacheError };
+  | { readonly id: RequestId | null; readonly error: CacheError; readonly tally: RequestTally };
 
 // How most clients begin a request. What follows is the same text whenever they ask the same.
 const beginning = '{"request_id":"';
@@ -40,16 +43,18 @@ const maxKnownLength = 512;
 export class Requests {
   // Questions by the text of their request behind the id.
   readonly #known = new Map<string, Asked>();
+  /** What became of them. */
+  readonly tallies = new RequestTallies();
 
   /** Reads one. */
   read(text: string): Request {
     const end = text.startsWith(beginning) ? text.indexOf('",', beginning.length) : -1;
     const id = text.slice(beginning.length, end);
-    if (end < 0 || text.length > maxKnownLength || !plainId.test(id)) return parse(text);
+    if (end < 0 || text.length > maxKnownLength || !plainId.test(id)) return parse(text, this.tallies);
     const rest = text.slice(end);
     const known = this.#known.get(rest);
     if (known) return { id, asked: known };
-    const request = parse(text);
+    const request = parse(text, this.tallies);
     // The id could stand there twice; then the last one counts.
     if ("asked" in request && !request.asked.operation.confidential && !rest.includes("request_id"))
       this.#learn(rest, request.asked);
@@ -62,7 +67,7 @@ export class Requests {
   }
 }
 
-function parse(text: string): Request {
+function parse(text: string, tallies: RequestTallies): Request {
   let message: unknown;
   try {
     message = JSON.parse(text);
@@ -70,9 +75,14 @@ function parse(text: string): Request {
     message = undefined;
   }
   if (typeof message !== "object" || message === null || Array.isArray(message))
-    return { id: null, error: new CacheError("MALFORMED_MESSAGE", "the frame is not a JSON object") };
+    return {
+      id: null,
+      error: new CacheError("MALFORMED_MESSAGE", "the frame is not a JSON object"),
+      tally: tallies.of(undefined),
+    };
   const { request_id: given, operation: name, params = {} } = message as Record<string, unknown>;
   const id = isRequestId(given) ? given : null;
+  const tally = tallies.of(name);
   try {
     if (id === null)
       throw new CacheError(
@@ -88,11 +98,11 @@ function parse(text: string): Request {
     if (!operation) throw unknownOperation(name);
     const fault = operation.check(params);
     if (fault) throw new CacheError("INVALID_PARAMS", fault.message, { details: { path: fault.path } });
-    const asked = { name, params: params as Params, need: needOf(operation, params as Params) };
+    const asked = { name, params: params as Params, need: needOf(operation, params as Params), tally };
     if (operation.kind === "live") return { id, stream: { ...asked, operation } };
     return { id, asked: { ...asked, operation, key: keyOf(name, operation, asked.params) } };
   } catch (error) {
-    return { id, error: error as CacheError };
+    return { id, error: error as CacheError, tally };
   }
 }
 

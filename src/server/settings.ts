@@ -167,6 +167,20 @@ export const settings = {
     kind: integer(0, 65_535),
     default: "8765",
   },
+  metricsPort: {
+    about:
+      "the port for /metrics, /healthz and /readyz, in plain HTTP and for whoever can reach it; 0: none, and /metrics is " +
+      "on the main port for this machine alone",
+    env: ["METRICS_PORT"],
+    kind: integer(0, 65_535),
+    default: "0",
+  },
+  metricsHost: {
+    about: "the address that this port listens on",
+    env: ["METRICS_HOST"],
+    kind: anyText,
+    default: "127.0.0.1",
+  },
   workers: {
     about: "how many processes of `serve` share the port",
     env: ["WORKERS"],

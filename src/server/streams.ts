@@ -138,7 +138,7 @@ export class Streams {
   }
 
   /** What a stream is about, for whoever is connected now. @throws CacheError FORBIDDEN, and what finding it throws */
-  #sources({ operation, params, need }: AskedStream): readonly TopicSource[] {
+  #sources({ operation, params, need }: Omit<AskedStream, "name" | "tally">): readonly TopicSource[] {
     const { permissions, accounts } = this.#follower.identity;
     const refusal = permissions.refusal(need);
     if (refusal) throw refusal;
@@ -151,7 +151,7 @@ export class Streams {
     const params = JSON.parse(text);
     const topics = subscriptions.map(({ topic }) => topic);
     try {
-      return areFrom(topics, this.#sources({ name, operation, params, need: needOf(operation, params) }));
+      return areFrom(topics, this.#sources({ operation, params, need: needOf(operation, params) }));
     } catch {
       return false;
     }

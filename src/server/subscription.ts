@@ -10,6 +10,8 @@ export interface Sink {
   /** The same where it may be much. */
   manyUpdates(chunk: Buffer, count: number): void;
   status(frame: Buffer): void;
+  /** So many updates were left out, and are told as `skipped`. */
+  skipped(count: number): void;
   /** So many bytes more wait here, or fewer; tells whether too many do. */
   keep(bytes: number): boolean;
   /** Calls `relieved` as soon as the socket takes frames again. */
@@ -139,6 +141,7 @@ export class Subscription implements Subscriber {
       const skipped = update.updateId - pace.lastId - 1;
       pace.lastId = update.updateId;
       pace.quietUntil = performance.now() + intervalOf(pace);
+      if (skipped > 0) this.#sink.skipped(skipped);
       this.#sink.manyUpdates(skipped === 0 ? update.frame : update.frameAfter(skipped), 1);
     }
     if (this.#sink.congested) this.#sink.later(this);

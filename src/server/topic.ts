@@ -5,6 +5,7 @@ import { CacheError } from "../protocol/errors.ts";
 import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
 import type { Redis } from "../redis/redis.ts";
 import { Audience, type Batch, type Subscriber, together, Update } from "./audience.ts";
+import type { Lag } from "./lag.ts";
 import { textFrame } from "./outbox.ts";
 
 /** How topics keep their pictures true. */
@@ -21,6 +22,7 @@ export interface TopicContext {
   readonly redis: Redis;
   readonly reading: Reading;
   readonly settings: TopicSettings;
+  readonly lag: Lag;
   /** An error that is a bug of ours. */
   bug(error: unknown, topic: string): void;
 }
@@ -60,7 +62,7 @@ export class Topic {
   readonly #feed: Feed;
   readonly #context: TopicContext;
   readonly #head: string;
-  readonly #audience = new Audience();
+  readonly #audience: Audience;
   readonly #picture = new Map<string, string>();
   // What newcomers get first, as long as nothing has happened since.
   #welcome: Batch | undefined;
@@ -71,6 +73,8 @@ export class Topic {
   #closed = false;
   // What the next look has to look at: some keys, or (undefined) everything.
   #stale: { keys: Set<string> | undefined } | undefined;
+  // When Redis told of what the next look has to look at.
+  #noticedAt: number | undefined;
   #looking = false;
   #restUntil = 0;
   #retryMs = 0;
@@ -85,6 +89,7 @@ export class Topic {
     this.#live = live;
     this.#feed = source.open();
     this.#context = context;
+    this.#audience = new Audience(context.lag);
     this.#updateId = firstId;
     this.#head = `{"type":${JSON.stringify(live.type)},"topic":${JSON.stringify(name)},`;
     this.#status = this.#liveStatus();
@@ -108,6 +113,16 @@ export class Topic {
   /** Why nobody knows whether its picture is true; undefined while it is live. */
   get trouble(): CacheError | undefined {
     return this.#trouble;
+  }
+
+  /** How many connections follow it. */
+  get followers(): number {
+    return this.#audience.size;
+  }
+
+  /** Since when its picture may not be true, in unix seconds; undefined while it is live. */
+  get staleSince(): number | undefined {
+    return this.#status.since;
   }
 
   /** Watches and looks for the first time. @throws CacheError what the read throws */
@@ -143,6 +158,11 @@ export class Topic {
 
   /** A watched key was written; without a key, anything may have been. */
   stale(key?: string): void {
+    this.#noticedAt ??= this.#context.lag.notice();
+    this.#outdate(key);
+  }
+
+  #outdate(key?: string): void {
     // Which key was written matters to those alone that follow a family of them.
     if (key === undefined || !this.#feed.watch.families) this.#stale = { keys: undefined };
     else if (this.#stale) this.#stale.keys?.add(key);
@@ -155,7 +175,7 @@ export class Topic {
     // Messages overtake the notice of the key on the other connection, and what was told must not be read older.
     for (const key of this.#feed.watch.keys ?? []) this.#context.redis.outdated(key);
     const changes = this.#feed.hear?.(channel, message);
-    if (changes) this.#apply(changes);
+    if (changes) this.#apply(changes, this.#context.lag.notice());
     // Writers may overtake each other between writing and publishing: what counts in the end is what was written.
     if (changes?.length !== 0) this.#context.redis.doubt(this);
   }
@@ -218,11 +238,13 @@ export class Topic {
     await Promise.resolve();
     const keys = this.#stale?.keys;
     this.#stale = undefined;
+    const noticedAt = this.#noticedAt;
+    this.#noticedAt = undefined;
     const start = performance.now();
     try {
       const { changes, doubt } = await this.#feed.look(this.#context.reading, keys);
       if (this.#closed) return;
-      this.#apply(changes);
+      this.#apply(changes, noticedAt);
       this.#retryMs = 0;
       // A read may succeed while the other connection, which tells what changes, is not back yet.
       if (this.#trouble && this.#context.redis.state.connected) {
@@ -244,7 +266,7 @@ export class Topic {
     const { redis, reading, settings } = this.#context;
     const every = redis.state.change_detection === "timed" ? settings.pollMs : settings.rereadMs;
     clearTimeout(this.#reread);
-    if (every > 0) this.#reread = setTimeout(() => this.stale(), every).unref();
+    if (every > 0) this.#reread = setTimeout(() => this.#outdate(), every).unref();
     clearTimeout(this.#due);
     const due = this.#feed.due?.();
     if (due === undefined) return;
@@ -257,7 +279,7 @@ export class Topic {
     ).unref();
   }
 
-  #apply(changes: readonly Change[]): void {
+  #apply(changes: readonly Change[], noticedAt: number | undefined): void {
     for (const { id, value, aged } of changes) {
       const known = this.#picture.get(id);
       let members: string;
@@ -279,7 +301,7 @@ export class Topic {
       } else continue;
       this.#welcome = undefined;
       const updateId = ++this.#updateId;
-      if (this.#audience.size > 0) this.#audience.send(new Update(id, updateId, `${this.#head}${members}`));
+      if (this.#audience.size > 0) this.#audience.send(new Update(id, updateId, `${this.#head}${members}`), noticedAt);
     }
   }
 

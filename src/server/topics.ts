@@ -88,6 +88,11 @@ export class Topics {
     topic.close();
   }
 
+  /** All of them. */
+  *[Symbol.iterator](): Iterator<Topic> {
+    for (const { topic } of this.#entries.values()) yield topic;
+  }
+
   /** Redis can be reached again: every picture is looked at. */
   restored(): void {
     for (const { topic } of this.#entries.values()) topic.stale();

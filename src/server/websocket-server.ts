@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Reading } from "../operations/reading.ts";
@@ -18,20 +19,28 @@ import { Answers } from "./answers.ts";
 import { Authenticator } from "./authenticator.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { CorruptValues } from "./corrupt-values.ts";
-import { createHttp, refuseUpgrade, renewCertificate, respond } from "./http.ts";
+import { createHttp, createPlainHttp, refuseUpgrade, renewCertificate, respond, webSocketPaths } from "./http.ts";
 import { anyone } from "./identity.ts";
 import { createLogger } from "./log.ts";
+import { Monitor, type Readiness, readinessOf } from "./monitor.ts";
 import { Rate } from "./rate.ts";
 import { redisOptions } from "./redis-options.ts";
 import { Refusals } from "./refusals.ts";
 import { Requests } from "./requests.ts";
+import { asText, type Scrape, scrapeOf } from "./scrape.ts";
 import { isLoopback, limitsOf, readSettings, SettingError, type SettingName, type Settings } from "./settings.ts";
+import { statusPages } from "./status-pages.ts";
 import { Topics } from "./topics.ts";
+import { findTracing } from "./tracing.ts";
 
 /** The other processes that serve the same port. */
 export interface Peers {
   /** How busy each of them is, without those that do not say so in time. */
   summaries(): Promise<readonly GatewaySummary[]>;
+  /** The figures of each of them, likewise. */
+  scrapes(): Promise<readonly Scrape[]>;
+  /** Which of all of them this one is, counted from 1. */
+  readonly number: number;
 }
 
 /** How a server is made: any setting of one process by its name, and a few things that no text can say. */
@@ -49,6 +58,9 @@ export type ServerOptions = { readonly [N in Exclude<SettingName, "workers">]?: 
 // All clients come back at once after a break; whoever finds no place in this queue has to try again after a second.
 const backlog = 16_384;
 const weakSecretLength = 32;
+// When the server stops, its connections are closed by so many at a time, this far apart: not all come back at once.
+const drainedAtOnce = 100;
+const drainEveryMs = 100;
 
 const { name, version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   name: string;
@@ -69,12 +81,15 @@ export class CacheWebSocketServer {
   readonly #context: ConnectionContext;
   readonly #corrupt: CorruptValues;
   readonly #peers: Peers | undefined;
+  readonly #monitor = new Monitor();
   readonly #epoch = randomBytes(5).readUIntBE(0, 5).toString(36);
   readonly #startedAt = performance.now();
   readonly #connections = new Set<Connection>();
   readonly #admission: Admission;
   readonly #websockets: WebSocketServer;
   #http: Server | undefined;
+  #metricsHttp: Server | undefined;
+  #scraping: Promise<string> | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #nextConnection = 1;
   #reachable: boolean | undefined;
@@ -96,6 +111,7 @@ export class CacheWebSocketServer {
     this.#redis = new Redis(redisOptions(settings, typeof redis === "object" ? redis : undefined), {
       up: () => this.#redisUp(),
       down: (reason) => this.#redisDown(reason),
+      answered: (ms) => this.#monitor.redisAnswered(ms),
     });
     const authenticator = new Authenticator(settings, now);
     this.#admission = new Admission(settings, authenticator);
@@ -110,6 +126,7 @@ export class CacheWebSocketServer {
       redis: this.#redis,
       reading,
       settings: { epoch: this.#epoch, rereadMs: settings.rereadMs, pollMs: settings.pollMs },
+      lag: this.#monitor.lag,
       bug: (err, topic) => this.#log.error({ err, topic }, "a topic failed for a reason that is a bug"),
     });
     const server = { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state };
@@ -122,6 +139,8 @@ export class CacheWebSocketServer {
       authenticator,
       messageRate: new Rate(settings.messageRate, settings.messageBurst),
       refusals: new Refusals(),
+      skipped: (count) => this.#monitor.skipped(count),
+      tracing: findTracing(version),
       log: this.#log,
       reading,
     };
@@ -158,6 +177,37 @@ export class CacheWebSocketServer {
     };
   }
 
+  /** Whether clients should be sent here: not while Redis cannot be reached, nor once it stops. */
+  get readiness(): Readiness {
+    return readinessOf(this.#redis, this.#stopping !== undefined);
+  }
+
+  /** The figures of this process, whatever peers it has. */
+  get scrape(): Scrape {
+    const figures = this.#monitor.figures({
+      version,
+      context: this.#context,
+      connections: this.#connections,
+      redis: this.#redis,
+      corrupt: this.#corrupt,
+      isDraining: this.#stopping !== undefined,
+    });
+    return scrapeOf(figures, this.#peers?.number);
+  }
+
+  /** Its metrics and those of its peers as Prometheus reads them, for those who bring their own HTTP server. */
+  metrics(): Promise<string> {
+    this.#scraping ??= this.#scrapeAll().finally(() => {
+      this.#scraping = undefined;
+    });
+    return this.#scraping;
+  }
+
+  async #scrapeAll(): Promise<string> {
+    const others = (await this.#peers?.scrapes()) ?? [];
+    return asText([this.scrape, ...others]);
+  }
+
   /**
    * Connects to Redis and listens. Resolves when clients can connect, also while Redis cannot be reached: they are
    * answered CACHE_UNAVAILABLE until it can.
@@ -172,13 +222,26 @@ export class CacheWebSocketServer {
   async #start(): Promise<this> {
     if (this.#stopping) throw new Error("a server that was stopped does not start again");
     this.#checkWhoMayRead();
-    const http = createHttp(this.#settings, (request, socket, head) => this.handleUpgrade(request, socket, head));
+    const { port, host, metricsPort } = this.#settings;
+    const pages = statusPages(this, metricsPort === 0 ? "local" : "nobody");
+    const http = createHttp(this.#settings, (...request) => this.handleUpgrade(...request), pages);
     await this.connect();
-    http.listen({ port: this.#settings.port, host: this.#settings.host, backlog });
+    if (metricsPort !== 0) await this.#listenForMetrics();
+    http.listen({ port, host, backlog });
     await once(http, "listening");
     this.#http = http;
     this.#log.info({ url: this.url, version, epoch: this.#epoch }, "listening");
     return this;
+  }
+
+  async #listenForMetrics(): Promise<void> {
+    const { metricsPort: port, metricsHost: host } = this.#settings;
+    const http = createPlainHttp(statusPages(this, "all"));
+    this.#metricsHttp = http;
+    http.listen({ port, host });
+    await once(http, "listening").catch((error: Error) => {
+      throw new SettingError(`METRICS_PORT ${port} on ${host} cannot be listened on: ${error.message}`);
+    });
   }
 
   /**
@@ -200,7 +263,7 @@ export class CacheWebSocketServer {
   /** Takes an `upgrade` event of an HTTP server. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const path = request.url?.split("?", 1)[0];
-    if (path === "/" || path === "/ws") void this.#upgrade(request, socket, head);
+    if (path !== undefined && webSocketPaths.includes(path)) void this.#upgrade(request, socket, head);
     else respond(socket, 404, {}, "");
   }
 
@@ -280,12 +343,14 @@ export class CacheWebSocketServer {
     const openedAt = performance.now();
     const connection = new Connection(id, websocket, request.socket, place, this.#context);
     this.#connections.add(connection);
+    this.#monitor.opened();
     const { address: peer, identity } = place;
     const user = identity === anyone ? undefined : identity.name;
     this.#log.info({ connection: id, peer, user }, "connection opened");
     websocket.on("error", (err) => this.#log.debug({ connection: id, err }, "connection failed"));
     websocket.on("close", (code) => {
       this.#connections.delete(connection);
+      this.#monitor.closed(code, connection.updatesSent);
       connection.ended();
       place.leave();
       const seconds = Math.round(performance.now() - openedAt) / 1000;
@@ -294,7 +359,10 @@ export class CacheWebSocketServer {
     if (this.#stopping) connection.drain();
   }
 
-  /** Says DRAINING to every client, closes with 1012, and ends after `drainMs` at the latest. */
+  /**
+   * Says DRAINING to every client and closes with 1012; of many clients, to some after the others, within half of
+   * `drainMs`. Ends after `drainMs` at the latest.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -309,17 +377,33 @@ export class CacheWebSocketServer {
     await this.#started?.catch(() => {});
     clearInterval(this.#heartbeat);
     const http = this.#http;
-    const closed = http && new Promise((resolve) => http.close(resolve));
-    for (const connection of this.#connections) connection.drain();
+    const close = () => new Promise((resolve) => (http ? http.close(resolve) : resolve(undefined)));
+    // Who comes now finds the peers; where there are none, he is told when to come back.
+    let closed = this.#peers && close();
     const deadline = setTimeout(() => {
       for (const connection of this.#connections) connection.terminate();
       http?.closeAllConnections();
     }, this.#settings.drainMs);
+    await this.#drainInTurn();
     while (this.#connections.size > 0) await Promise.all([...this.#connections].map((connection) => connection.closed));
+    closed ??= close();
     await closed;
     clearTimeout(deadline);
     await this.#redis.close();
+    this.#metricsHttp?.close();
+    this.#metricsHttp?.closeAllConnections();
     this.#log.info("stopped");
+  }
+
+  async #drainInTurn(): Promise<void> {
+    const connections = [...this.#connections];
+    const turns = Math.floor(this.#settings.drainMs / 2 / drainEveryMs);
+    const atOnce = Math.max(drainedAtOnce, Math.ceil(connections.length / turns));
+    for (let at = 0; at < connections.length; at += atOnce) {
+      if (at > 0) await delay(drainEveryMs);
+      for (const connection of connections.slice(at, at + atOnce))
+        if (this.#connections.has(connection)) connection.drain();
+    }
   }
 
   #checkWhoMayRead(): void {
@@ -353,6 +437,7 @@ export class CacheWebSocketServer {
 
   #redisUp(): void {
     const { state } = this.#redis;
+    this.#monitor.redisReached();
     this.#reachable = true;
     this.#refusal = undefined;
     this.#log.info(state, "Redis can be reached");

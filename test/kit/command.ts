@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 import { run } from "../../src/cli/run.ts";
-import type { Terminal } from "../../src/cli/terminal.ts";
+import type { Screen, Terminal } from "../../src/cli/terminal.ts";
 
 /** A command that runs in this process, with what it says. */
 export class Command implements AsyncDisposable {
@@ -10,7 +10,7 @@ export class Command implements AsyncDisposable {
   readonly #end = new AbortController();
   #reload = () => {};
 
-  constructor(args: readonly string[], env: Terminal["env"], ended = false) {
+  constructor(args: readonly string[], env: Terminal["env"], ended = false, screen?: Screen) {
     if (ended) this.end();
     this.code = run(args, {
       env,
@@ -20,6 +20,7 @@ export class Command implements AsyncDisposable {
       onReload: (reload) => {
         this.#reload = reload;
       },
+      screen,
     });
   }
 
@@ -54,7 +55,20 @@ export class Command implements AsyncDisposable {
   }
 }
 
-/** Starts a command in this process. */
-export function command(args: readonly string[], env: Terminal["env"] = {}): Command {
-  return new Command(args, env);
+/** Starts a command in this process; its output goes to a screen if it is given one. */
+export function command(args: readonly string[], env: Terminal["env"] = {}, screen?: Screen): Command {
+  return new Command(args, env, false, screen);
+}
+
+/** How a command ended, and what it said. */
+export interface Outcome {
+  readonly code: number;
+  readonly lines: readonly string[];
+  readonly errors: readonly string[];
+}
+
+/** Runs a command that ends by itself. */
+export async function outcome(args: readonly string[], env: Terminal["env"] = {}, screen?: Screen): Promise<Outcome> {
+  const { code, lines, errors } = command(args, env, screen);
+  return { code: await code, lines, errors };
 }

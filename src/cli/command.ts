@@ -1,0 +1,133 @@
+import { parseArgs } from "node:util";
+import type { Terminal } from "./terminal.ts";
+
+/** One flag of a command. */
+export interface Flag {
+  /** What it does, for people. */
+  readonly about: string;
+  /** What stands for its value in the help, perhaps nothing; undefined: it is a switch, which has none. */
+  readonly value?: string;
+  /** A second line in the help. */
+  readonly more?: string;
+  /** The words that a value can be, where there are only a few; for completion. */
+  readonly words?: readonly string[];
+}
+
+/** A command: what the help says of it, what it takes, and what it does. */
+export interface Command {
+  /** One sentence. */
+  readonly about: string;
+  /** What may follow its name, as the help shows it: `<exchange> [symbols…]`; undefined: nothing but flags. */
+  readonly takes?: string;
+  /** Words that the first of them can be; for completion. */
+  readonly words?: readonly string[];
+  /** Where its flags end with the first word: what follows belongs to other commands. */
+  readonly endsFlags?: true;
+  readonly flags: Readonly<Record<string, Flag>>;
+  /** What else there is to know, as lines for the end of the help. */
+  readonly notes?: string;
+  /** How it is called, without the name of the program, each with what that does, if it needs saying. */
+  examples(): readonly Example[] | Promise<readonly Example[]>;
+  /** Does it. @throws UsageError it was asked wrongly, CannotConnect */
+  run(given: Given, terminal: Terminal): Promise<void>;
+}
+
+/** A call of a command as an example, and what it does, if that needs saying. */
+export type Example = readonly [call: string, about?: string];
+
+/** Thrown at whoever calls a command wrongly; its message says what is allowed. */
+export class UsageError extends Error {}
+
+/** Thrown where the gateway cannot be reached, or lets nobody in. */
+export class CannotConnect extends Error {}
+
+/** What a command was given: flags and words. */
+export class Given {
+  /** The words that are no flags, in order. */
+  readonly words: readonly string[];
+  readonly #flags: ReadonlyMap<string, readonly string[]>;
+
+  constructor(flags: ReadonlyMap<string, readonly string[]>, words: readonly string[]) {
+    this.#flags = flags;
+    this.words = words;
+  }
+
+  /** The value of a flag, the last if there are several; `true` for a switch; undefined where it was not given. */
+  flag(name: string): string | undefined {
+    return this.#flags.get(name)?.at(-1);
+  }
+
+  /** All values of a flag that may be given several times. */
+  all(name: string): readonly string[] {
+    return this.#flags.get(name) ?? [];
+  }
+}
+
+const hint = "--help lists the flags";
+
+function parsed(args: readonly string[], flags: Command["flags"], allowPositionals: boolean) {
+  const options = {
+    help: { type: "boolean", short: "h", multiple: true },
+    ...Object.fromEntries(
+      Object.entries(flags).map(([name, { value }]) => [
+        name,
+        { type: value === undefined ? "boolean" : "string", multiple: true } as const,
+      ]),
+    ),
+  } as const;
+  try {
+    return parseArgs({ args: joined(args), options, strict: true, allowPositionals });
+  } catch (error) {
+    // The rest of the message is advice that does not fit here; what was given may hold a password.
+    const [sentence = ""] = (error as Error).message.split(/\.\s/);
+    throw new UsageError(`${sentence.replace(/\/\/\S*@/, "//…@")}; ${hint}`);
+  }
+}
+
+/** Reads what a command was given; undefined where only its help is wanted. @throws UsageError */
+export function given({ flags, takes, endsFlags }: Command, args: readonly string[]): Given | undefined {
+  const end = endsFlags ? firstWord(args, flags) : args.length;
+  const { values, positionals } = parsed(args.slice(0, end), flags, takes !== undefined);
+  if (values["help"] !== undefined) return undefined;
+  const found = Object.entries(values as Record<string, readonly (string | boolean)[]>);
+  return new Given(new Map(found.map(([name, all]) => [name, all.map(String)])), [...positionals, ...args.slice(end)]);
+}
+
+/** Where the first word stands that is neither a flag nor the value of one. */
+function firstWord(args: readonly string[], flags: Command["flags"]): number {
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? "";
+    if (!arg.startsWith("-")) return at;
+    if (arg.startsWith("--") && !arg.includes("=") && flags[arg.slice(2)]?.value !== undefined) at++;
+  }
+  return args.length;
+}
+
+/** `--port -1` as `--port=-1`, so that it is refused for what it says and not for looking like a flag. */
+function joined(args: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const arg of args) {
+    const before = words.at(-1);
+    if (before?.startsWith("--") && before !== "--" && !before.includes("=") && /^-\d/.test(arg))
+      words.splice(-1, 1, `${before}=${arg}`);
+    else words.push(arg);
+  }
+  return words;
+}
+
+const flagWidth = 20;
+
+/** What a command is for and what it takes, for people. */
+export async function helpOf(name: string, command: Command): Promise<string> {
+  const { about, takes, flags, notes } = command;
+  const usage = ["fullon-cache-api", name, ...(takes === undefined ? [] : [takes]), "[flags]"].join(" ");
+  const examples = (await command.examples()).map(
+    ([call, does]) => `  fullon-cache-api ${call}${does === undefined ? "" : `    ${does}`}`,
+  );
+  const lines = Object.entries(flags).flatMap(([flag, { value = "", about, more }]) => [
+    `  --${`${flag} ${value}`.trim().padEnd(flagWidth)} ${about}`,
+    ...(more === undefined ? [] : [`${" ".repeat(flagWidth + 5)}${more}`]),
+  ]);
+  const parts = [about, `  ${usage}`, examples.join("\n"), ["Flags:", ...lines].join("\n"), ...(notes ? [notes] : [])];
+  return parts.join("\n\n");
+}

@@ -1,0 +1,40 @@
+import { type CacheClient, fullonCacheApi } from "../client/websocket-client.ts";
+import { CacheError } from "../protocol/errors.ts";
+import { readEnvFile } from "../server/settings.ts";
+import { CannotConnect, type Flag, type Given, UsageError } from "./command.ts";
+import type { Terminal } from "./terminal.ts";
+
+const standardUrl = "ws://localhost:8765";
+
+/** The flags of every command that asks a gateway. */
+export const gatewayFlags = {
+  url: { value: "<url>", about: `where the gateway is (${standardUrl})`, more: "or FULLON_CACHE_URL" },
+  token: {
+    value: "<token>",
+    about: "who you are: a token or an API key; others on this machine can see it in a flag,",
+    more: "so rather set FULLON_CACHE_TOKEN",
+  },
+} as const satisfies Record<string, Flag>;
+
+/** Which gateway is meant, and who asks. @throws UsageError the URL is none of a WebSocket */
+export function gatewayOf(
+  given: Given,
+  { env }: Terminal,
+): { readonly url: string; readonly token: string | undefined } {
+  const known = { ...readEnvFile(), ...env };
+  const url = given.flag("url") ?? (known["FULLON_CACHE_URL"] || standardUrl);
+  if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol))
+    throw new UsageError(`--url: ${JSON.stringify(url)} is not allowed; it must be ws://host[:port] or wss://…`);
+  return { url, token: given.flag("token") ?? (known["FULLON_CACHE_TOKEN"] || undefined) };
+}
+
+/** Connects to the gateway. @throws UsageError, CannotConnect */
+export async function connect(given: Given, terminal: Terminal, signal = terminal.signal): Promise<CacheClient> {
+  const { url, token } = gatewayOf(given, terminal);
+  try {
+    return await fullonCacheApi(url, { signal, ...(token !== undefined && { token }) });
+  } catch (error) {
+    if (!(error instanceof CacheError)) throw error;
+    throw new CannotConnect(error.message, { cause: error });
+  }
+}
