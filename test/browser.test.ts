@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { browserPath, clientBundle, visit } from "./kit/browser.ts";
 import { startGateway } from "./kit/gateway.ts";
 import { setTicker } from "./kit/streams.ts";
+import { secret, token } from "./kit/tokens.ts";
 import { startWebSocketProxy } from "./kit/websocket-proxy.ts";
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
@@ -93,6 +94,48 @@ test("in a real browser the client asks, follows, heals and fails as it does her
     closed: "CONNECTION_CLOSED",
     refused: "CONNECTION_FAILED",
   });
+});
+
+test("a page of an allowed origin brings its token along; one of another origin is not let in, token or not", async () => {
+  const script = await clientBundle();
+  let page = "";
+  let report: (result: unknown) => void = () => {};
+  const http = createServer(async (request, response) => {
+    if (request.method === "POST") report(await bodyOf(request));
+    response.setHeader("Content-Type", request.url === "/client.js" ? "text/javascript" : "text/html");
+    response.end(request.url === "/client.js" ? script : page);
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => {
+    http.close();
+    http.closeAllConnections();
+  });
+  await once(http, "listening");
+  const { port } = http.address() as AddressInfo;
+  const [friend, stranger] = [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
+  await using gateway = await startGateway({ jwtSecret: secret, allowedOrigins: friend });
+  await setTicker(gateway.redis, "binance", "BTC/USDT", 1);
+  page = `<!doctype html><script type="module">
+    import { fullonCacheApi } from "/client.js";
+    const tell = (value) => fetch("/", { method: "POST", body: JSON.stringify(value) });
+    const token = ${JSON.stringify(await token({ user_id: 7, scope: "tickers:read" }))};
+    try {
+      const cache = await fullonCacheApi(${JSON.stringify(gateway.server.url)}, { token });
+      await tell((await cache.getTicker("binance", "BTC/USDT")).price);
+    } catch ({ code }) {
+      await tell(code);
+    }
+  </script>`;
+  const results = [];
+  for (const origin of [friend, stranger]) {
+    const result = new Promise<unknown>((resolve) => {
+      report = resolve;
+    });
+    await using browser = await visit(`${origin}/`);
+    const ended = browser.ended.then((code) => `the browser ended with code ${code}`);
+    results.push(await Promise.race([result, ended]));
+  }
+  expect(results).toEqual([1, "CONNECTION_FAILED"]);
+  expect(gateway.server.summary.refusals).toEqual({ FORBIDDEN: 1 });
 });
 
 test("without a browser the error says what to do", () => {

@@ -73,9 +73,9 @@ function parametersOf({ params: names }: Signature, given: readonly unknown[]) {
 
 // The WebSocket of Node.js itself cannot end a connection whose other end is dead, nor say why it was refused.
 function isNode(): boolean {
-  const { process } = globalThis as { process?: { readonly versions?: Readonly<Record<string, string | undefined>> } };
-  const { node, bun, deno } = process?.versions ?? {};
-  return node !== undefined && bun === undefined && deno === undefined;
+  type Versions = Readonly<Record<string, string | undefined>>;
+  const versions = (globalThis as { process?: { readonly versions?: Versions } }).process?.versions ?? {};
+  return versions["node"] !== undefined && versions["bun"] === undefined && versions["deno"] === undefined;
 }
 
 async function webSocketClass(): Promise<WebSocketClass> {
