@@ -70,11 +70,17 @@ describe("a web page", () => {
     ];
     for (const origin of strangers)
       expect(await knock(url, { origin }), origin).toMatchObject({ status: 403, code: "FORBIDDEN" });
+    expect((await knock(url, { origin: "null" })).headers).toMatchObject({
+      "cache-control": "no-store",
+      "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+      "referrer-policy": "no-referrer",
+      "x-content-type-options": "nosniff",
+    });
     // A name that somebody made to lead here is not this server's own.
     const rebound = { origin: "http://evil.example", host: "evil.example" };
     expect(await knock(url, rebound)).toMatchObject({ status: 403 });
     expect(await knock(url)).toMatchObject({ status: 101 });
-    expect(refusals(gateway)).toEqual({ FORBIDDEN: strangers.length + 1 });
+    expect(refusals(gateway)).toEqual({ FORBIDDEN: strangers.length + 2 });
   });
 });
 
