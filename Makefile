@@ -35,7 +35,7 @@ chaos: setup ## Break everything that can break, in under five minutes; see docs
 	@$(tsx) scripts/chaos.ts
 
 check: setup-browser ## Lint, build and test: what must pass before a change is merged
-	@npm run --silent check
+	@EVERY_NODE=1 npm run --silent check
 
 bench: setup-bench ## Measure speed beside other servers, in under ten minutes; see bench/README.md
 	@$(tsx) bench/run.ts

@@ -9,6 +9,7 @@ import {
   envExample,
   errorsTable,
   methodsTable,
+  metricsTable,
   operationsTables,
   parametersTable,
   scopesTable,
@@ -30,13 +31,17 @@ const sections: Readonly<Record<string, () => string>> = {
   "client errors": () => errorsTable("client"),
   "close codes": closeCodesTable,
   settings: settingsTable,
+  metrics: metricsTable,
   ...frameSections(),
 };
 
 /** The files that are made from the declarations, wholly or in marked sections, by path, as they are kept. */
 export async function generatedFiles(): Promise<Map<string, string>> {
   const client = "src/client/operations.ts";
-  const documents = (await readdir(".")).filter((name) => name.endsWith(".md"));
+  const named = (folder: string) => readdir(folder).catch(() => []);
+  const documents = [...(await named(".")), ...(await named("docs")).map((name) => `docs/${name}`)].filter((name) =>
+    name.endsWith(".md"),
+  );
   const { version } = JSON.parse(await readFile("package.json", "utf8")) as { version: string };
   const json = (path: string, value: object): [string, string] => [path, formatted(path, JSON.stringify(value))];
   const texts = await Promise.all(documents.map((path) => readFile(path, "utf8")));

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what is missing and nothing else: npm packages, redis-server, and with --browser chromium.
+# Installs what is missing and nothing else: npm packages, redis-server, and with --browser what the tests need besides:
+# chromium, openssl, and websockets for Python.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -60,6 +61,15 @@ fi
 
 if $with_browser && ! has chromium && ! has chromium-browser && ! has google-chrome; then
   install chromium "the client is tested in it"
+fi
+
+has_websockets() {
+  /usr/bin/python3 -c 'import websockets' 2>/dev/null || python3 -c 'import websockets' 2>/dev/null
+}
+
+# Where there is no apt-get, the tests that need it are skipped.
+if $with_browser && has apt-get && ! has_websockets; then
+  install python3-websockets "the Python client in docs/other-languages.md is tested with it"
 fi
 
 installed=node_modules/.package-lock.json

@@ -27,8 +27,11 @@ const arrows: Readonly<Record<string, Partial<Record<Use, readonly string[]>>>> 
   },
   client: { values: ["protocol"], types: ["operations"], late: ["npm:ws"] },
   demo: { values: ["npm:redis", "node:"] },
-  docs: { values: ["operations", "protocol", "server/settings.ts", "npm:typebox"] },
-  cli: { values: ["client", "demo", "protocol", "server", "node:"], types: ["operations"] },
+  docs: { values: ["operations", "protocol", "server/metrics.ts", "server/settings.ts", "npm:typebox"] },
+  cli: {
+    values: ["client", "demo", "operations", "protocol", "redis", "server", "npm:typebox", "npm:ws", "node:"],
+    late: ["docs"],
+  },
 };
 
 interface Import {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { type TObject, type TSchema, Type } from "typebox";
 import { Value } from "typebox/value";
@@ -137,7 +137,11 @@ function anchors(document: string): string[] {
   );
 }
 
-test.each([...documents, "examples/README.md"])("every link in %s leads somewhere", (document) => {
+const furtherDocuments = readdirSync("docs")
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => join("docs", name));
+
+test.each([...documents, ...furtherDocuments, "examples/README.md"])("every link in %s leads somewhere", (document) => {
   const text = textOf(document).replace(/^```[\s\S]*?^```$/gm, "");
   for (const [, link = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
     if (/^https?:/.test(link)) continue;
@@ -182,8 +186,8 @@ test("ARCHITECTURE.md lists every source file", () => {
 // What follows takes the documents at their word, in a copy of the project: the example of CONTRIBUTING.md is carried out
 // in it, and the programs of the others are run.
 const [declaration = "", trial = ""] = blocks("CONTRIBUTING.md", "ts");
-const programs = ["README.md", "ARCHITECTURE.md"].flatMap((document) =>
-  blocks(document, "ts").map((text, at) => ({ name: `${document.slice(0, -3).toLowerCase()}-${at + 1}.ts`, text })),
+const programs = ["README.md", "ARCHITECTURE.md", "docs/upgrading-from-python.md"].flatMap((document) =>
+  blocks(document, "ts").map((text, at) => ({ name: `${basename(document, ".md").toLowerCase()}-${at + 1}.ts`, text })),
 );
 const patienceMs = 60_000;
 let copy = "";

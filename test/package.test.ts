@@ -18,6 +18,7 @@ vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000, hookTimeout: 60_000 });
 const execute = promisify(execFile);
 const require = createRequire(import.meta.url);
 const root = fileURLToPath(new URL("../", import.meta.url));
+const tsc = join(root, "node_modules", ".bin", "tsc");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const scratch = mkdtempSync(join(tmpdir(), "fullon-cache-api-package-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -55,13 +56,14 @@ async function linkDependencies(modules: string): Promise<void> {
 
 beforeAll(async () => {
   await mkdir(checkout);
-  const tsc = join(root, "node_modules", ".bin", "tsc");
-  await execution(tsc, ["-p", "tsconfig.build.json", "--outDir", join(checkout, "dist")], root);
   for (const file of await readdir(root))
-    if (/^(package\.json|LICENSE|.*\.md)$/.test(file)) await copyFile(join(root, file), join(checkout, file));
+    if (/^(package\.json|tsconfig.*\.json|LICENSE|.*\.md)$/.test(file))
+      await copyFile(join(root, file), join(checkout, file));
   for (const folder of ["api", "src"]) await cp(join(root, folder), join(checkout, folder), { recursive: true });
   await linkDependencies(join(checkout, "node_modules"));
   await linkDependencies(join(project, "node_modules"));
+  const types = ["--typeRoots", join(root, "node_modules", "@types")];
+  await execution(tsc, ["-p", "tsconfig.build.json", ...types], checkout);
   await execution("npm", ["pack", "--pack-destination", scratch], checkout);
   await mkdir(installed);
   await execution("tar", ["-xzf", tarball(), "-C", installed, "--strip-components=1"], scratch);
@@ -159,6 +161,42 @@ test.concurrent("server and client can be imported by name, together or each by 
   ]);
 });
 
+// Where every Node.js is tried, they come from the registry: `make check` does that.
+test.concurrent.for([20, 22, 24])(
+  "server and client work in Node.js %s",
+  {
+    timeout: 300_000,
+  },
+  async (major, { skip }) => {
+    if (!process.env["EVERY_NODE"]) return skip("`make check` tries every Node.js");
+    const npx = ["-y", `node@${major}`];
+    const found = await execute("npx", [...npx, "--version"], { timeout: 200_000 }).catch((error) => String(error));
+    if (typeof found === "string") return skip(`node@${major} could not be had: is the registry reachable? ${found}`);
+    expect(found.stdout).toMatch(new RegExp(`^v${major}\\.`));
+    await using redis = await startRedis();
+    await redis.replay("commands");
+    await writeFile(
+      join(project, `node-${major}.js`),
+      `import { CacheWebSocketServer, fullonCacheApi } from "fullon-cache-api";
+     const gateway = new CacheWebSocketServer({ port: 0, redis: process.env.REDIS_URL, logLevel: "silent" });
+     await gateway.start();
+     const cache = await fullonCacheApi(gateway.url);
+     const missing = await cache.getTicker("binance", "NO/SUCH").catch(({ code }) => code);
+     for await (const { price, snapshot } of cache.streamTickers("binance", ["BTC/USDT"])) {
+       console.log(process.versions.node.split(".")[0], price, snapshot, missing);
+       break;
+     }
+     await cache.close();
+     await gateway.stop();`,
+    );
+    const { stdout, stderr } = await execute("npx", [...npx, join(project, `node-${major}.js`)], {
+      env: { ...process.env, REDIS_URL: redis.gatewayUrl },
+      timeout: 60_000,
+    });
+    expect([stdout, stderr.replace(/^npm warn.*\n/gm, "")]).toEqual([`${major} 97321.45 true TICKER_NOT_FOUND\n`, ""]);
+  },
+);
+
 test.concurrent("its types are found, and tell a right program from a wrong one", async () => {
   const types = (text: string) => `import { fullonCacheApi, type Ticker } from "fullon-cache-api";
     import { merge } from "fullon-cache-api/client";
@@ -173,9 +211,9 @@ test.concurrent("its types are found, and tell a right program from a wrong one"
   await writeFile(join(project, "wrong.ts"), types('await cache.getTicker("binance");'));
   const compilerOptions = { strict: true, noEmit: true, module: "nodenext", target: "es2023", skipLibCheck: true };
   await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
-  await using tsc = start(join(root, "node_modules", ".bin", "tsc"), ["-p", "."], { cwd: project });
-  expect(await tsc.ended).toMatchObject({ code: 1 });
-  expect(tsc.lines.filter((line) => line.includes("error"))).toEqual([
+  await using program = start(tsc, ["-p", "."], { cwd: project });
+  expect(await program.ended).toMatchObject({ code: 1 });
+  expect(program.lines.filter((line) => line.includes("error"))).toEqual([
     expect.stringMatching(/^wrong\.ts\(\d+,\d+\): error TS2554: Expected 2-3 arguments, but got 1\.$/),
   ]);
 });
@@ -212,9 +250,9 @@ test.concurrent.each([
     typeRoots: [join(root, "node_modules", "@types")],
   };
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["program.ts"] }));
-  await using tsc = start(join(root, "node_modules", ".bin", "tsc"), ["-p", "."], { cwd: folder });
-  const { code } = await tsc.ended;
-  expect({ code, text: tsc.text }).toEqual({ code: 0, text: "" });
+  await using program = start(tsc, ["-p", "."], { cwd: folder });
+  const { code } = await program.ended;
+  expect({ code, text: program.text }).toEqual({ code: 0, text: "" });
 });
 
 test("what is installed at run time is pinned by its content, and runs no script when it is", async () => {

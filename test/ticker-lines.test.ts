@@ -44,6 +44,6 @@ test("the columns of tickers stay under one another, whatever comes", () => {
     `  ${time}  okx       A/B                 ▼ 97320.00`,
     "         –  okx       A/B                       –",
     "2023-11-14  okx       A/B                   97320.00",
-    "         –  okx       \\u001b[2J\\u000a             1.0000",
+    "         –  okx       \\u001b[2J\\u000a           1.0000",
   ]);
 });

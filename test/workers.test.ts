@@ -8,9 +8,11 @@ import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import type { SystemHealth } from "../src/operations/processes.ts";
 import type { ServerInfo } from "../src/operations/server-info.ts";
 import { type Command, command } from "./kit/command.ts";
+import { freePort } from "./kit/free-port.ts";
 import { type Frame, Wire } from "./kit/gateway.ts";
 import { type Program, start } from "./kit/program.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
+import { metricOf, readScrape } from "./kit/scrape.ts";
 import { follow, setTicker } from "./kit/streams.ts";
 
 // Generous, because many processes that start share two cores with the tests of other files.
@@ -85,6 +87,30 @@ test("a worker that does not answer in time is left out of the figures", async (
   process.kill(pid, "SIGCONT");
   await Promise.all(answers);
   expect(await Promise.all(wires.map(busy))).toMatchObject([{ workers: 2 }, { workers: 2 }]);
+});
+
+test("each worker has figures of its own, and any of them tells all, on either port", async () => {
+  const metricsPort = await freePort();
+  await using served = serve("--workers", "2", "--metrics-port", `${metricsPort}`);
+  const url = await served.url();
+  const wires: Wire[] = [];
+  for (let opened = 0; opened < 10; opened++) wires.push(await Wire.open(url));
+  const page = `http://127.0.0.1:${metricsPort}`;
+  for (let asked = 0; asked < 4; asked++) {
+    const scraped = readScrape(await (await fetch(`${page}/metrics`)).text());
+    const each = (name: string) => [1, 2].map((worker) => metricOf(scraped, name, `worker="${worker}"`));
+    const connections = each("fullon_cache_api_connections");
+    expect([Math.min(...connections) > 0, connections.reduce((sum, one) => sum + one)]).toEqual([true, 10]);
+    expect(each("fullon_cache_api_ready")).toEqual([1, 1]);
+    expect(new Set(each("process_cpu_seconds_total")).size).toBe(2);
+    expect(scraped.get("fullon_cache_api_update_lag_seconds")?.values.has('count worker="2"')).toBe(true);
+  }
+  const [pid = 0] = pids();
+  process.kill(pid, "SIGSTOP");
+  const half = await Promise.race([0, 1].map(async () => readScrape(await (await fetch(`${page}/metrics`)).text())));
+  process.kill(pid, "SIGCONT");
+  expect(half.get("fullon_cache_api_ready")?.values.size).toBe(1);
+  for (const wire of wires) wire.close();
 });
 
 test("workers that are killed all at once come back on the same port, though it was a free one", async () => {

@@ -9,8 +9,6 @@ export interface Flag {
   readonly value?: string;
   /** A second line in the help. */
   readonly more?: string;
-  /** The words that a value can be, where there are only a few; for completion. */
-  readonly words?: readonly string[];
 }
 
 /** A command: what the help says of it, what it takes, and what it does. */

@@ -4,6 +4,10 @@ import type { Command } from "./command.ts";
 const own: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./serve.ts")).serve,
   demo: async () => (await import("./demo.ts")).demo,
+  top: async () => (await import("./top.ts")).top,
+  doctor: async () => (await import("./doctor.ts")).doctor,
+  record: async () => (await import("./record.ts")).record,
+  replay: async () => (await import("./replay.ts")).replay,
   completion: async () => (await import("./completion.ts")).completion,
 };
 

@@ -2,15 +2,18 @@ import { type Command, UsageError } from "./command.ts";
 
 const program = "fullon-cache-api";
 
-/** A word that can come next, and what it is for. */
-interface Word {
-  readonly word: string;
+/** A flag that can come next, and what it is for. */
+interface CompletedFlag {
+  readonly name: string;
   readonly about: string;
+  readonly takesValue: boolean;
 }
 
-/** What can follow the name of a command. */
-interface Completed extends Word {
-  readonly flags: readonly (Word & { readonly takesValue: boolean; readonly words: readonly string[] })[];
+/** A command, and what can follow its name. */
+interface Completed {
+  readonly name: string;
+  readonly about: string;
+  readonly flags: readonly CompletedFlag[];
   readonly words: readonly string[];
 }
 
@@ -18,29 +21,23 @@ interface Completed extends Word {
 const quoted = (text: string, apostrophe = "'\\''") => `'${text.replaceAll("'", apostrophe)}'`;
 
 function bash(commands: readonly Completed[]): string {
-  const cases = commands.map(({ word, flags, words }) => {
-    const values = flags.filter((flag) => flag.takesValue);
-    const withWords = values
-      .filter((flag) => flag.words.length > 0)
-      .map((flag) => `${word}:${flag.word}) words=${quoted(flag.words.join(" "))} ;;`);
-    const free = values.filter((flag) => flag.words.length === 0).map((flag) => `${word}:${flag.word}`);
+  const cases = commands.flatMap(({ name, flags, words }) => {
+    const withValue = flags.filter(({ takesValue }) => takesValue).map((flag) => `${name}:--${flag.name}`);
+    const all = [...words, ...flags.map((flag) => `--${flag.name}`)];
     return [
-      ...withWords,
-      ...(free.length === 0 ? [] : [`${free.join("|")}) return ;;`]),
-      `${word}:*) words=${quoted([...words, ...flags.map((flag) => flag.word)].join(" "))} ;;`,
+      ...(withValue.length > 0 ? [`${withValue.join("|")}) return ;;`] : []),
+      `${name}:*) words=${quoted(all.join(" "))} ;;`,
     ];
   });
   return `# Completion of ${program} for bash: eval "$(${program} completion bash)"
 _fullon_cache_api() {
   local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" words=
+  COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    words=${quoted(commands.map(({ word }) => word).join(" "))}
+    words=${quoted(commands.map(({ name }) => name).join(" "))}
   else
     case "\${COMP_WORDS[1]}:$before" in
-${cases
-  .flat()
-  .map((line) => `      ${line}`)
-  .join("\n")}
+${cases.map((line) => `      ${line}`).join("\n")}
     esac
   fi
   COMPREPLY=($(compgen -W "$words" -- "$current"))
@@ -52,49 +49,45 @@ function zsh(commands: readonly Completed[]): string {
   // In a description of _arguments, a colon or a bracket would end it.
   const escaped = (text: string) => text.replaceAll(/[\\:[\]]/g, "\\$&");
   const specs = ({ flags, words }: Completed) => [
-    ...flags.map(({ word, about, takesValue, words }) => {
-      const value = takesValue ? `:value:${words.length > 0 ? `(${words.join(" ")})` : "_default"}` : "";
-      return `*${word}[${escaped(about)}]${value}`;
-    }),
-    ...(words.length > 0 ? [`1:word:(${words.join(" ")})`] : []),
+    ...flags.map(
+      ({ name, about, takesValue }) => `*--${name}[${escaped(about)}]${takesValue ? ":value:_default" : ""}`,
+    ),
+    words.length > 0 ? `1:word:(${words.join(" ")})` : "*:word:_default",
   ];
   const cases = commands.map(
-    (command) =>
-      `    ${command.word}) _arguments ${specs(command)
+    (one) =>
+      `    ${one.name}) _arguments ${specs(one)
         .map((spec) => quoted(spec))
         .join(" ")} ;;`,
   );
   return `#compdef ${program}
-# Completion of ${program} for zsh: eval "$(${program} completion zsh)"
+# Completion of ${program} for zsh, after compinit: eval "$(${program} completion zsh)"
 _fullon_cache_api() {
   if (( CURRENT == 2 )); then
     local -a commands=(
-${commands.map(({ word, about }) => `      ${quoted(`${word}:${about.replaceAll(":", "\\:")}`)}`).join("\n")}
+${commands.map(({ name, about }) => `      ${quoted(`${name}:${about.replaceAll(":", "\\:")}`)}`).join("\n")}
     )
     _describe command commands
     return
   fi
   local command=$words[2]
   shift words
-  (( CURRENT-- ))
+  (( CURRENT -= 1 ))
   case $command in
 ${cases.join("\n")}
   esac
 }
-compdef _fullon_cache_api ${program}`;
+if [ "$funcstack[1]" = _fullon_cache_api ]; then _fullon_cache_api "$@"; else compdef _fullon_cache_api ${program}; fi`;
 }
 
 function fish(commands: readonly Completed[]): string {
   const text = (about: string) => quoted(about.replaceAll("\\", "\\\\"), "\\'");
-  const lines = commands.flatMap(({ word, about, flags, words }) => {
-    const after = `complete -c ${program} -n '__fish_seen_subcommand_from ${word}'`;
+  const lines = commands.flatMap(({ name, about, flags, words }) => {
+    const after = `complete -c ${program} -n '__fish_seen_subcommand_from ${name}'`;
     return [
-      `complete -c ${program} -f -n __fish_use_subcommand -a ${word} -d ${text(about)}`,
+      `complete -c ${program} -f -n __fish_use_subcommand -a ${name} -d ${text(about)}`,
       ...(words.length > 0 ? [`${after} -f -a '${words.join(" ")}'`] : []),
-      ...flags.map(({ word, about, takesValue, words }) => {
-        const value = takesValue ? (words.length > 0 ? ` -x -a '${words.join(" ")}'` : " -r") : "";
-        return `${after} -l ${word.slice(2)}${value} -d ${text(about)}`;
-      }),
+      ...flags.map((flag) => `${after} -l ${flag.name}${flag.takesValue ? " -r" : ""} -d ${text(flag.about)}`),
     ];
   });
   return [`# Completion of ${program} for fish: ${program} completion fish | source`, ...lines].join("\n");
@@ -102,19 +95,14 @@ function fish(commands: readonly Completed[]): string {
 
 const shells = { bash, zsh, fish };
 
-function completed(word: string, { about, flags, words = [] }: Command): Completed {
+function completed(name: string, { about, flags, words = [] }: Command): Completed {
   const all: Command["flags"] = { ...flags, help: { about: "what it is for and what it takes" } };
-  return {
-    word,
+  const known = Object.entries(all).map(([flag, { about, value }]) => ({
+    name: flag,
     about,
-    words,
-    flags: Object.entries(all).map(([flag, { about, value, words = [] }]) => ({
-      word: `--${flag}`,
-      about,
-      takesValue: value !== undefined,
-      words,
-    })),
-  };
+    takesValue: value !== undefined,
+  }));
+  return { name, about, words, flags: known };
 }
 
 /** Prints what has a shell complete commands and flags. */
@@ -124,8 +112,9 @@ export const completion: Command = {
   words: Object.keys(shells),
   flags: {},
   examples: () => [
-    ["completion bash >> ~/.bashrc", 'or: eval "$(fullon-cache-api completion bash)"'],
-    ["completion fish > ~/.config/fish/completions/fullon-cache-api.fish"],
+    [`completion bash >> ~/.bashrc`],
+    [`completion zsh >> ~/.zshrc`, "after compinit"],
+    [`completion fish > ~/.config/fish/completions/${program}.fish`],
   ],
   async run({ words: [shell = "", ...rest] }, { out }) {
     const script = Object.hasOwn(shells, shell) ? shells[shell as keyof typeof shells] : undefined;

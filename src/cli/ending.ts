@@ -17,9 +17,9 @@ export class Ending implements Disposable {
   readonly #told: AbortSignal;
   readonly #end = () => this.end();
 
-  /** @throws UsageError `--for` is no time */
-  constructor(given: Given, { signal }: Terminal) {
-    const after = given.flag("for");
+  /** @param preset what holds without `--for` @throws UsageError `--for` is no time */
+  constructor(given: Given, { signal }: Terminal, preset?: string) {
+    const after = given.flag("for") ?? preset;
     if (after !== undefined) this.#timer = setTimeout(this.#end, Math.min(longestMs, duration(after, "for")));
     this.#told = signal;
     if (signal.aborted) this.end();

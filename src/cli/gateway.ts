@@ -1,4 +1,4 @@
-import { type CacheClient, fullonCacheApi } from "../client/websocket-client.ts";
+import { type CacheClient, type ClientOptions, fullonCacheApi } from "../client/websocket-client.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { readEnvFile } from "../server/settings.ts";
 import { CannotConnect, type Flag, type Given, UsageError } from "./command.ts";
@@ -17,10 +17,7 @@ export const gatewayFlags = {
 } as const satisfies Record<string, Flag>;
 
 /** Which gateway is meant, and who asks. @throws UsageError the URL is none of a WebSocket */
-export function gatewayOf(
-  given: Given,
-  { env }: Terminal,
-): { readonly url: string; readonly token: string | undefined } {
+function gatewayOf(given: Given, { env }: Terminal): { readonly url: string; readonly token: string | undefined } {
   const known = { ...readEnvFile(), ...env };
   const url = given.flag("url") ?? (known["FULLON_CACHE_URL"] || standardUrl);
   if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol))
@@ -29,12 +26,27 @@ export function gatewayOf(
 }
 
 /** Connects to the gateway. @throws UsageError, CannotConnect */
-export async function connect(given: Given, terminal: Terminal, signal = terminal.signal): Promise<CacheClient> {
+export async function connect(given: Given, terminal: Terminal, options: ClientOptions = {}): Promise<CacheClient> {
   const { url, token } = gatewayOf(given, terminal);
   try {
-    return await fullonCacheApi(url, { signal, ...(token !== undefined && { token }) });
+    return await fullonCacheApi(url, { signal: terminal.signal, ...(token !== undefined && { token }), ...options });
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     throw new CannotConnect(error.message, { cause: error });
+  }
+}
+
+/** The same, unless it is to end before: then undefined. */
+export async function connectUntil(
+  signal: AbortSignal,
+  given: Given,
+  terminal: Terminal,
+  options: ClientOptions = {},
+): Promise<CacheClient | undefined> {
+  try {
+    return await connect(given, terminal, { ...options, signal });
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return undefined;
+    throw error;
   }
 }

@@ -10,7 +10,7 @@ import { printable } from "../protocol/printable.ts";
 import { type Command, type Example, type Flag, type Given, UsageError } from "./command.ts";
 import { count } from "./duration.ts";
 import { Ending, endFlags } from "./ending.ts";
-import { connect, gatewayFlags } from "./gateway.ts";
+import { connect, connectUntil, gatewayFlags } from "./gateway.ts";
 import type { Terminal } from "./terminal.ts";
 import { answerLines, View } from "./view.ts";
 
@@ -51,7 +51,7 @@ export function parametersOf(name: string, operation: Operation, given: Given): 
   }
   const fault =
     words.length > 0
-      ? `unexpected argument ${JSON.stringify(words[0])}: it takes ${takes(operation) || "no parameters"}`
+      ? `unexpected argument ${JSON.stringify(words[0])}: it takes ${takes(operation)}`
       : operation.check(params)?.message;
   if (fault !== undefined) throw new UsageError(`${fault}; ${name} --help has an example`);
   return params;
@@ -117,13 +117,13 @@ function commandOf(name: string, method: keyof CacheClient & string, operation: 
 }
 
 /** What is asked: the client's method, and parameters by their names on the wire. */
-interface Asked {
+export interface Asked {
   readonly method: keyof CacheClient & string;
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-/** Asks the client by name, with parameters by name. */
-function call(cache: CacheClient, { method, params }: Asked, signal?: AbortSignal): unknown {
+/** Asks the client by name, with parameters by name: the promise of an answer, or a stream. */
+export function call(cache: CacheClient, { method, params }: Asked, signal?: AbortSignal): unknown {
   const named = Object.entries(params).map(([name, value]) => [methodName(name), value]);
   return (cache[method] as (options: object) => unknown)({ ...Object.fromEntries(named), ...(signal && { signal }) });
 }
@@ -131,7 +131,7 @@ function call(cache: CacheClient, { method, params }: Asked, signal?: AbortSigna
 const jsonLine = (value: unknown) => printable(JSON.stringify(value));
 
 /** A failure of the gateway, for people and for programs: a sentence and its code. */
-function failed(error: unknown): unknown {
+export function failed(error: unknown): unknown {
   return error instanceof CacheError ? new Error(`${error.message} (${error.code})`, { cause: error }) : error;
 }
 
@@ -196,7 +196,7 @@ class Updates implements Disposable {
 async function follow(operation: LiveQuery, asked: Asked, given: Given, terminal: Terminal): Promise<void> {
   const most = given.flag("count") === undefined ? Number.POSITIVE_INFINITY : count(given.flag("count") ?? "", "count");
   using ending = new Ending(given, terminal);
-  await using cache = await connectUntil(ending, given, terminal);
+  await using cache = await connectUntil(ending.signal, given, terminal);
   if (!cache) return;
   const stream = call(cache, asked) as Stream<object>;
   const stop = () => void stream.return();
@@ -212,16 +212,6 @@ async function follow(operation: LiveQuery, asked: Asked, given: Given, terminal
     }
   } catch (error) {
     throw failed(error);
-  }
-}
-
-/** Connects, unless it is to end before. */
-async function connectUntil({ signal }: Ending, given: Given, terminal: Terminal): Promise<CacheClient | undefined> {
-  try {
-    return await connect(given, terminal, signal);
-  } catch (error) {
-    if (signal.aborted && error === signal.reason) return undefined;
-    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { type TSchema, Type } from "typebox";
-import { type Column, cellText, Table, timeText } from "./table.ts";
+import { type Column, cellText, cut, Table, timeText } from "./table.ts";
 
 /** What JSON Schema says of a result, as far as its look depends on it. */
 interface Shape {
@@ -33,6 +33,8 @@ function membersOf({ properties, items }: Shape): Member[] {
   return Object.entries(properties ?? {}).map(([name, shape]) => member(name, name, shape));
 }
 
+const longestObject = 40;
+
 const valueAt = (row: unknown, { name }: Member): unknown => Object(row)[name];
 
 /** Rows of one kind as a table. Its columns are the declared members, without those that no row of the first has. */
@@ -52,7 +54,12 @@ export class View {
   /** The next rows as lines, the head before the first of them. */
   lines(rows: readonly unknown[]): string[] {
     const cells = rows.map((row) =>
-      this.#members.map((one) => (one.isTime ? timeText(valueAt(row, one)) : cellText(valueAt(row, one)))),
+      this.#members.map((one) => {
+        const value = valueAt(row, one);
+        if (one.isTime) return timeText(value);
+        // Else it would push out of sight what comes after it.
+        return typeof value === "object" ? cut(cellText(value), longestObject) : cellText(value);
+      }),
     );
     const lines = this.#table.lines(cells).map((line, at) => line + remark(rows[at - 1]));
     return this.#isBegun ? lines.slice(1) : this.#begun(lines);

@@ -5,6 +5,7 @@ import { type LiveQuery, type Operation, ownParams } from "../operations/operati
 import { anyUser, needOf, readAll, scopes } from "../operations/permissions.ts";
 import { type CloseMeaning, closeCodes, type ErrorMeaning, errorCodes } from "../protocol/errors.ts";
 import { methodName } from "../protocol/names.ts";
+import { type Metric, metrics } from "../server/metrics.ts";
 import { flagOf, type Setting, type SettingName, settings } from "../server/settings.ts";
 import { declared } from "./declared.ts";
 import { topicsOf } from "./examples.ts";
@@ -156,6 +157,17 @@ export function settingsTable(): string {
     about,
   ]);
   return table(["flag", "environment", "default", "allowed", "meaning"], rows);
+}
+
+/** Every metric: its kind, its labels, and what it counts. */
+export function metricsTable(): string {
+  const rows = Object.entries<Metric>(metrics).map(([name, { kind, labels = [], about }]) => [
+    code(name),
+    kind,
+    list(labels),
+    about,
+  ]);
+  return table(["metric", "kind", "labels", "meaning"], rows);
 }
 
 /** A `.env` file with every setting in it, each commented out and at its default. */

@@ -12,7 +12,6 @@ import { createSecureContext } from "node:tls";
 import type { CacheError } from "../protocol/errors.ts";
 import { noOf } from "./admission.ts";
 import { readTextFile } from "./files.ts";
-import { answerManual } from "./manual.ts";
 import { SettingError, type Settings } from "./settings.ts";
 
 // Nothing here is a page that may be framed, guessed at, kept, or asked to load anything.
@@ -54,9 +53,7 @@ export function createHttp(settings: Settings, upgrade: (...request: UpgradeRequ
     headers: { Upgrade: "websocket" },
   });
   const all = { ...pages, ...Object.fromEntries(webSocketPaths.map((path) => [path, sayWhere])) };
-  const answer: RequestListener = (request, response) => {
-    if (!answerManual(request, response, securityHeaders)) void answerWith(all, request, response);
-  };
+  const answer: RequestListener = (request, response) => void answerWith(all, request, response);
   const http = certificate
     ? createSecureServer({ ...patience, ...certificate }, answer)
     : createServer(patience, answer);
@@ -69,7 +66,7 @@ export function createPlainHttp(pages: Pages): Server {
 }
 
 async function answerWith(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { status, type, body, headers } = await pageFor(pages, request);
+  const { status, type, body, headers } = await pageFor(pages, request).catch(() => empty(500));
   response.writeHead(status, {
     Connection: "close",
     "Content-Type": type,
@@ -83,12 +80,12 @@ async function answerWith(pages: Pages, request: IncomingMessage, response: Serv
 async function pageFor(pages: Pages, request: IncomingMessage): Promise<Page> {
   const [path = ""] = (request.url ?? "").split("?", 1);
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
-  const empty = { type: "text/plain", body: "" };
-  if (!page) return { status: 404, ...empty };
-  if (request.method !== "GET" && request.method !== "HEAD")
-    return { status: 405, ...empty, headers: { Allow: "GET, HEAD" } };
+  if (!page) return empty(404);
+  if (request.method !== "GET" && request.method !== "HEAD") return { ...empty(405), headers: { Allow: "GET, HEAD" } };
   return page(request);
 }
+
+const empty = (status: number): Page => ({ status, type: "text/plain", body: "" });
 
 /** What an `upgrade` event brings. */
 export type UpgradeRequest = [request: IncomingMessage, socket: Duplex, head: Buffer];

@@ -39,6 +39,7 @@ export class Monitor {
   #sent = 0;
   #skipped = 0;
   #timesReached = 0;
+  #bugs = 0;
 
   /** A connection was opened. */
   opened(): void {
@@ -55,6 +56,11 @@ export class Monitor {
   /** So many updates were left out for somebody. */
   skipped(count: number): void {
     this.#skipped += count;
+  }
+
+  /** Something but a request failed for a reason that is a bug. */
+  bug(): void {
+    this.#bugs++;
   }
 
   /** Redis can be reached, for the first time or again. */
@@ -92,6 +98,8 @@ export class Monitor {
         .flatMap(([operation, { atOnce, waited }]) =>
           ofBuckets("fullon_cache_api_request_seconds", waited, { operation }, atOnce),
         ),
+      fullon_cache_api_bugs_total:
+        this.#bugs + total(tallies.map(([, { failures }]) => failures.get("INTERNAL_ERROR") ?? 0)),
       fullon_cache_api_refusals_total: byLabel("code", Object.entries(refusals)),
       fullon_cache_api_connections: clients.length,
       fullon_cache_api_connections_max: context.limits.max_connections,

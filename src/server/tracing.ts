@@ -29,16 +29,10 @@ const failures: ReadonlySet<ErrorCode> = new Set([
  * and no parameter, since those may be confidential.
  */
 export function findTracing(version: string): Tracing | undefined {
-  const tracer = registeredTracer(version);
+  // The API's own provider is always there; only the one behind it says whether there is an SDK.
+  const provider = trace.getTracerProvider() as Partial<ProxyTracerProvider>;
+  const tracer = provider.getDelegateTracer?.(tracerName, version);
   return tracer && { begin: (operation) => new Traced(tracer, operation) };
-}
-
-function registeredTracer(version: string): Tracer | undefined {
-  const provider = trace.getTracerProvider() as Partial<ProxyTracerProvider> & ReturnType<typeof trace.getTracerProvider>;
-  // Of the API's own provider, which is always there, only the one behind it says whether there is an SDK.
-  return provider.getDelegateTracer
-    ? provider.getDelegateTracer(tracerName, version)
-    : provider.getTracer(tracerName, version);
 }
 
 class Traced implements RequestSpan {

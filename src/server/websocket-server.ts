@@ -22,6 +22,7 @@ import { CorruptValues } from "./corrupt-values.ts";
 import { createHttp, createPlainHttp, refuseUpgrade, renewCertificate, respond, webSocketPaths } from "./http.ts";
 import { anyone } from "./identity.ts";
 import { createLogger } from "./log.ts";
+import { manualPages } from "./manual.ts";
 import { Monitor, type Readiness, readinessOf } from "./monitor.ts";
 import { Rate } from "./rate.ts";
 import { redisOptions } from "./redis-options.ts";
@@ -127,7 +128,10 @@ export class CacheWebSocketServer {
       reading,
       settings: { epoch: this.#epoch, rereadMs: settings.rereadMs, pollMs: settings.pollMs },
       lag: this.#monitor.lag,
-      bug: (err, topic) => this.#log.error({ err, topic }, "a topic failed for a reason that is a bug"),
+      bug: (err, topic) => {
+        this.#monitor.bug();
+        this.#log.error({ err, topic }, "a topic failed for a reason that is a bug");
+      },
     });
     const server = { info: () => this.#info(), summary: () => this.#summary(), redis: () => this.#redis.state };
     this.#context = {
@@ -223,7 +227,7 @@ export class CacheWebSocketServer {
     if (this.#stopping) throw new Error("a server that was stopped does not start again");
     this.#checkWhoMayRead();
     const { port, host, metricsPort } = this.#settings;
-    const pages = statusPages(this, metricsPort === 0 ? "local" : "nobody");
+    const pages = { ...manualPages, ...statusPages(this, metricsPort === 0 ? "local" : "nobody") };
     const http = createHttp(this.#settings, (...request) => this.handleUpgrade(...request), pages);
     await this.connect();
     if (metricsPort !== 0) await this.#listenForMetrics();
@@ -328,8 +332,10 @@ export class CacheWebSocketServer {
       const refusal = error instanceof CacheError ? error : new CacheError("INTERNAL_ERROR", "the gateway failed");
       const { code, message } = refusal;
       this.#context.refusals.add(code);
-      if (refusal !== error) this.#log.error({ err: error }, "a connection failed for a reason that is a bug");
-      else
+      if (refusal !== error) {
+        this.#monitor.bug();
+        this.#log.error({ err: error }, "a connection failed for a reason that is a bug");
+      } else
         this.#log.info(
           { peer: request.socket.remoteAddress, origin: request.headers.origin, code, err: refusal.cause },
           `connection refused: ${message}`,

@@ -1,0 +1,200 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { families } from "../src/cli/data-findings.ts";
+import type { Finding } from "../src/cli/finding.ts";
+import { startMarket } from "../src/demo/market.ts";
+import { operations } from "../src/operations/index.ts";
+import type { Operation } from "../src/operations/operation.ts";
+import { outcome } from "./kit/command.ts";
+import { startGateway, type TestGateway } from "./kit/gateway.ts";
+import { startRedis, type TestRedis } from "./kit/redis.ts";
+import { secret, token } from "./kit/tokens.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+
+// Nobody's .env: commands read it from the directory they run in.
+const home = process.cwd();
+const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
+beforeAll(() => process.chdir(elsewhere));
+afterAll(() => {
+  process.chdir(home);
+  rmSync(elsewhere, { recursive: true });
+});
+
+/** Has a deployment looked at. */
+async function diagnosis(redisUrl: string, url: string, ...more: readonly string[]) {
+  const args = ["doctor", "--json", "--for", "100ms", "--redis-url", redisUrl, "--url", url, ...more];
+  const { code, lines, errors } = await outcome(args);
+  return { code, errors, findings: lines.map((line) => JSON.parse(line) as Finding) };
+}
+
+const of = (gateway: TestGateway, redis: TestRedis = gateway.redis) => diagnosis(redis.gatewayUrl, gateway.server.url);
+const found = (findings: readonly Finding[], level: Finding["level"]) =>
+  findings.filter((one) => one.level === level).map(({ area, found }) => `${area}: ${found}`);
+
+test("where all is well it says so, and has read and nothing else", async () => {
+  await using gateway = await startGateway();
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 0 });
+  const before = await gateway.redis.stats();
+  const { code, errors, findings } = await of(gateway);
+  expect({ code, errors, wrong: found(findings, "wrong"), notes: found(findings, "note") }).toEqual({
+    code: 0,
+    errors: [],
+    wrong: [],
+    notes: [],
+  });
+  const told = found(findings, "ok").join("\n");
+  expect(told).toContain(`redis: reached at 127.0.0.1:${gateway.redis.port}`);
+  expect(told).toMatch(/redis: version \d+\.\d+\.\d+\n/);
+  expect(told).toContain("redis: it tells what changed");
+  for (const { start } of families) expect(told).toMatch(new RegExp(`data: ${start}\\*?: [\\d,]+ keys?`));
+  expect(told).toMatch(/data: tickers:\*: 3 keys, the newest of \S+ (ms|s) ago/);
+  expect(told).toContain("data: every value that was looked into can be read");
+  expect(told).toContain(`gateway: reached at ${gateway.server.url}, version `);
+  expect(told).toMatch(/gateway: a question takes \S+ (ms|s) \(median of 20/);
+  expect(found(findings, "unknown")).toEqual([
+    'redis: whether the user "fullon_cache_api" may do more than read: it may not ask',
+    expect.stringMatching(/^gateway: how far the clock of Redis is off/),
+    "gateway: how long an update takes: no price moved meanwhile",
+  ]);
+  const used = [...(await gateway.redis.stats())].filter(([name, calls]) => calls !== before.get(name));
+  const reads =
+    /^(hello|auth|client\|\w+|acl\|dryrun|select|ping|scan|type|m?get|hm?get|hgetall|llen|lrange|p?(un)?subscribe|info)$/;
+  expect(used.map(([name]) => name).filter((name) => !reads.test(name))).toEqual([]);
+});
+
+test("every family of keys that an operation reads is looked into", () => {
+  const reads = Object.values<Operation>(operations).map((operation) => operation.reads);
+  const keys = reads.flatMap((text) => [...text.matchAll(/\b(?:GET|HGET|HGETALL|MGET|LRANGE|SCAN) ([\w:]+)/g)]);
+  const starts = new Set(keys.map(([, start = ""]) => start));
+  expect([...starts].toSorted()).toEqual(families.map(({ start }) => start).toSorted());
+});
+
+test("it says how much later than from Redis updates come from the gateway", async () => {
+  await using gateway = await startGateway();
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 20 });
+  const { code, findings } = await diagnosis(gateway.redis.gatewayUrl, gateway.server.url, "--for", "1s");
+  expect(code).toBe(0);
+  expect(found(findings, "ok").at(-1)).toMatch(/^gateway: an update takes \S+ (ms|s) from Redis \(median of \d+; 99 %/);
+});
+
+test("a gateway that serves another Redis is found out", async () => {
+  await using other = await startRedis();
+  await using _other = await startMarket(other.url, { intervalMs: 20 });
+  await using gateway = await startGateway();
+  await using _own = await startMarket(gateway.redis.url, { intervalMs: 0 });
+  const { code, findings } = await diagnosis(other.gatewayUrl, gateway.server.url, "--for", "1s");
+  expect(code).toBe(1);
+  expect(found(findings, "wrong")).toEqual([
+    expect.stringMatching(/^gateway: it told none of the [\d,]+ prices that Redis published meanwhile$/),
+  ]);
+});
+
+test("a user that may write is found out, and one that may ask and cannot is praised", async () => {
+  await using gateway = await startGateway();
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 0 });
+  const all = await diagnosis(gateway.redis.url, gateway.server.url);
+  expect(all).toMatchObject({ code: 1, errors: ["1 thing is wrong"] });
+  expect(found(all.findings, "wrong")).toEqual([
+    expect.stringMatching(/^redis: the user "default" may do more than read: SET, HSET, DEL/),
+  ]);
+  expect(found(all.findings, "note")).toContain('redis: the user "default" may read every key, not only the cache');
+  await gateway.redis.command(["ACL", "SETUSER", "fullon_cache_api", "+acl|dryrun"]);
+  const { code, findings } = await of(gateway);
+  expect(code).toBe(0);
+  expect(found(findings, "ok")).toContain('redis: the user "fullon_cache_api" may run no command that writes');
+  expect(found(findings, "note").join("\n")).not.toContain("every key");
+});
+
+test("a user that may not read all of the cache is found out", async () => {
+  await using redis = await startRedis({ allowRefused: true });
+  await using gateway = await startGateway({ to: redis });
+  await redis.replay("commands");
+  await redis.command(["ACL", "SETUSER", "fullon_cache_api", "resetkeys", "%R~tickers:*"]);
+  const { code, findings } = await of(gateway);
+  expect(code).toBe(1);
+  expect(found(findings, "wrong")).toContainEqual(expect.stringMatching(/^data: order_status:: NOPERM/));
+  expect(found(findings, "wrong").join()).not.toContain("tickers");
+});
+
+test("values that cannot be read are named, and old ones are worth a word", async () => {
+  await using gateway = await startGateway();
+  await gateway.redis.replay("commands");
+  expect(found((await of(gateway)).findings, "note")).toEqual([
+    expect.stringMatching(/^data: tickers:\*: \d+ keys, the newest of \S+ (h|d) ago$/),
+    expect.stringMatching(/^data: process:data:\*: \d+ keys, the newest of \S+ (h|d) ago$/),
+  ]);
+  await gateway.redis.command(["HSET", "tickers:binance", "BAD\u001b", "{"]);
+  await gateway.redis.command(["SET", "order_status:wrongtype", "x"]);
+  const { code, findings } = await of(gateway);
+  expect(code).toBe(1);
+  expect(found(findings, "wrong")).toEqual([
+    "data: the value at tickers:binance BAD\u001b cannot be read: it is not JSON",
+    "data: the value at accounts 4 cannot be read: [1,2] is not a number",
+    "data: the value at order_status:wrongtype is of another type than it should be",
+  ]);
+  await gateway.redis.replay("corrupt");
+  const worse = await of(gateway);
+  expect(found(worse.findings, "wrong")).toContainEqual(
+    expect.stringMatching(/^data: \d+ more values cannot be read$/),
+  );
+});
+
+test("clocks that differ are found out", async () => {
+  await using gateway = await startGateway({ now: () => Date.now() / 1000 + 60 });
+  const ahead = { symbol: "A", exchange: "one", price: 1, time: Date.now() / 1000 + 3_600 };
+  await gateway.redis.command(["HSET", "tickers:one", "A", JSON.stringify(ahead)]);
+  const { code, findings } = await of(gateway);
+  expect(code).toBe(1);
+  expect(found(findings, "wrong")).toEqual([
+    expect.stringMatching(/^data: tickers:\*: 1 key, the newest of (60 min|1\.0 h) ahead$/),
+    expect.stringMatching(/^gateway: its clock is (60 s|1\.0 min) ahead of this machine's$/),
+  ]);
+});
+
+test("a Redis without the cache in it is no cache", async () => {
+  await using gateway = await startGateway();
+  await gateway.redis.command(["SET", "something", "else"]);
+  const { code, findings } = await of(gateway);
+  expect(code).toBe(1);
+  expect(found(findings, "wrong")).toEqual(["data: there is no key of fullon_cache"]);
+});
+
+test("what cannot be reached is said, with what to do and without a password", async () => {
+  const { code, lines, errors } = await outcome(
+    ["doctor", "--redis-url", "redis://reader:s3cret@127.0.0.1:1", "--url", "ws://127.0.0.1:1"],
+    {},
+  );
+  expect({ code, errors }).toEqual({ code: 1, errors: ["2 things are wrong"] });
+  const text = lines.join("\n");
+  expect(text).toMatch(
+    /^WRONG {2}redis: it cannot be used at 127\.0\.0\.1:1: .*ECONNREFUSED.*\n {7}→ is Redis running there\?/,
+  );
+  expect(text).toMatch(/\nWRONG {2}gateway: the connection to ws:\/\/127\.0\.0\.1:1 could not be made/);
+  expect(text).not.toContain("s3cret");
+});
+
+test("a wrong password is told from a Redis that is not there", async () => {
+  await using gateway = await startGateway({ to: await startRedis({ allowRefused: true }) });
+  const url = gateway.redis.gatewayUrl.replace(/:[^:@]+@/, ":wrong@");
+  const { findings } = await diagnosis(url, gateway.server.url);
+  expect(findings[0]).toMatchObject({ level: "wrong", advice: expect.stringContaining("--redis-password") });
+  await gateway.redis[Symbol.asyncDispose]();
+});
+
+test("a gateway that does not let one ask leaves open what cannot be asked", async () => {
+  await using gateway = await startGateway({ jwtSecret: secret });
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 0 });
+  const good = await token({ sub: "1", scope: "bots:read" });
+  const { code, findings } = await diagnosis(gateway.redis.gatewayUrl, gateway.server.url, "--token", good);
+  expect(code).toBe(0);
+  expect(found(findings, "unknown").at(-1)).toBe("gateway: this needs the scope tickers:read (FORBIDDEN)");
+  const refused = await of(gateway);
+  expect(refused.code).toBe(1);
+  expect(refused.findings.at(-1)).toMatchObject({
+    level: "wrong",
+    advice: expect.stringContaining("FULLON_CACHE_TOKEN"),
+  });
+});
