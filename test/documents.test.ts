@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseEnv, promisify } from "node:util";
 import { type TObject, type TSchema, Type } from "typebox";
 import { Value } from "typebox/value";
@@ -25,18 +25,13 @@ import type { LiveQuery, Operation } from "../src/operations/operation.ts";
 import { errorCodes, isErrorCode } from "../src/protocol/errors.ts";
 import { readSettings, type SettingName, settings } from "../src/server/settings.ts";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
+import { blocks, makeProgramFolder, programsIn } from "./kit/documents.ts";
 import { accessRules } from "./kit/redis.ts";
 
 const run = promisify(execFile);
 const documents = readdirSync(".").filter((name) => name.endsWith(".md"));
 const textOf = (path: string) => readFileSync(path, "utf8");
 const all = documents.map(textOf).join("\n");
-
-/** The blocks of code of one language in a document. */
-function blocks(document: string, language: string): string[] {
-  const found = textOf(document).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm);
-  return [...found].filter(([, name]) => name === language).map(([, , text = ""]) => text);
-}
 
 test("what is generated in documents is up to date; if not: npm run generate", async () => {
   for (const [path, text] of await generatedFiles())
@@ -187,7 +182,7 @@ test("ARCHITECTURE.md lists every source file", () => {
 // in it, and the programs of the others are run.
 const [declaration = "", trial = ""] = blocks("CONTRIBUTING.md", "ts");
 const programs = ["README.md", "ARCHITECTURE.md", "docs/upgrading-from-python.md"].flatMap((document) =>
-  blocks(document, "ts").map((text, at) => ({ name: `${basename(document, ".md").toLowerCase()}-${at + 1}.ts`, text })),
+  programsIn(document),
 );
 const patienceMs = 60_000;
 let copy = "";
@@ -196,18 +191,13 @@ beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), "fullon-cache-api-documents-"));
   for (const path of ["src", "scripts", "test/kit", "package.json", "tsconfig.json", "biome.json", ".gitignore"])
     cpSync(path, join(copy, path), { recursive: true });
-  for (const directory of [".git", "programs"]) mkdirSync(join(copy, directory));
+  mkdirSync(join(copy, ".git"));
   symlinkSync(resolve("node_modules"), join(copy, "node_modules"));
   const domain = join(copy, "src/operations/tickers.ts");
   const begin = "export const tickers = domain({\n";
   writeFileSync(domain, textOf(domain).replace(begin, begin + declaration));
   writeFileSync(join(copy, "test/example.test.ts"), trial);
-  const entries = ["index.ts", "client/index.ts", "server/index.ts"].map((path) => [
-    join("fullon-cache-api", dirname(path)),
-    [join(copy, "src", path)],
-  ]);
-  const config = { extends: "../tsconfig.json", compilerOptions: { paths: Object.fromEntries(entries) } };
-  writeFileSync(join(copy, "programs/tsconfig.json"), JSON.stringify(config));
+  makeProgramFolder(join(copy, "programs"), copy);
   await run(process.execPath, ["--import", "tsx", "scripts/generate.ts"], { cwd: copy });
 }, patienceMs);
 

@@ -51,7 +51,7 @@ export function numberText(value: number): string {
 export function cellText(value: unknown): string {
   if (value === undefined || value === null) return "–";
   if (typeof value === "number") return numberText(value);
-  return (typeof value === "string" ? value : JSON.stringify(value));
+  return printable(typeof value === "string" ? value : JSON.stringify(value));
 }
 
 /** A time in unix seconds as people in any place understand it: in UTC, to the second. */
