@@ -14,7 +14,7 @@ export async function findGateway(): Promise<Gateway> {
   if (url) return { url, async [Symbol.asyncDispose]() {} };
   const redis = await startRedisServer();
   const market = await startMarket(redis.url, { intervalMs: 100 });
-  const server = new CacheWebSocketServer({ port: 0, redis: redis.url, logLevel: "warn", logFormat: "text" });
+  const server = new CacheWebSocketServer({ port: 0, redis: redis.url, logLevel: "error", logFormat: "text" });
   await server.start();
   return {
     url: server.url,

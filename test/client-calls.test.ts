@@ -323,7 +323,9 @@ test("a gateway that cannot be reached is CONNECTION_FAILED, with its address an
 test("a URL that is none fails at once, also for those who would wait", async () => {
   for (const url of ["nonsense", "ws://", "ws://host:99999", "redis://127.0.0.1"]) {
     const error = await failure(fullonCacheApi(url, { waitOnFirstConnect: true }));
-    expect(error).toMatchObject({ code: "CONNECTION_FAILED", message: `${url} is not a WebSocket URL` });
+    expect(error).toMatchObject({ code: "CONNECTION_FAILED" });
+    expect(error.message).toMatch(/^no connection can be made to .*: .*(url|protocol)/i);
+    expect(error.message).toContain(url);
   }
 });
 

@@ -62,9 +62,15 @@ describe.concurrent("when the network to Redis", () => {
     const lost = () => gateway.lines.filter(({ msg }) => msg === "Redis cannot be reached").length;
     for (let round = 1; round <= rounds; round++) {
       const before = lost();
-      proxy.truncate(Math.floor(next() * 600));
-      await streams.writeOnly(redis, round);
-      await expect.poll(lost, { timeout: 15_000, message: `seed ${seed}, round ${round}` }).toBeGreaterThan(before);
+      const bytes = Math.floor(next() * 600);
+      // Again and again, since the connections there are may be those that the last round broke.
+      const breakOne = async () => {
+        proxy.truncate(bytes);
+        await streams.writeOnly(redis, round);
+        return lost();
+      };
+      const patience = { timeout: 15_000, interval: 500, message: `seed ${seed}, round ${round}` };
+      await expect.poll(breakOne, patience).toBeGreaterThan(before);
       await streams.all("live");
     }
     await streams.write(redis, rounds + 1);
