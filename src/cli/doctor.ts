@@ -2,6 +2,7 @@ import type { CacheClient } from "../client/websocket-client.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { printable } from "../protocol/printable.ts";
 import { Redis } from "../redis/redis.ts";
+import { version } from "../server/package.ts";
 import { redisOptions } from "../server/redis-options.ts";
 import { CannotConnect, type Command, type Given } from "./command.ts";
 import { dataFindings } from "./data-findings.ts";
@@ -12,7 +13,6 @@ import { connect, gatewayFlags } from "./gateway.ts";
 import { failureFinding, gatewayFindings, latencyFindings } from "./gateway-findings.ts";
 import { redisFindings } from "./redis-findings.ts";
 import type { Terminal } from "./terminal.ts";
-import { ownVersion } from "./version.ts";
 
 const watchFor = "3s";
 
@@ -74,7 +74,7 @@ async function* throughGateway(given: Given, terminal: Terminal, redis: Redis | 
   }
   await using _cache = cache;
   try {
-    yield* gatewayFindings(cache, ownVersion);
+    yield* gatewayFindings(cache, version);
     if (!redis) return;
     using ending = new Ending(given, terminal, watchFor);
     yield* latencyFindings(cache, redis, ending.signal);

@@ -1,3 +1,4 @@
+import { version } from "../server/package.ts";
 import { type Command, UsageError } from "./command.ts";
 import { count } from "./duration.ts";
 import { Ending, endFlags } from "./ending.ts";
@@ -5,7 +6,6 @@ import { some, span } from "./finding.ts";
 import { Recording } from "./recording.ts";
 import { ReplayServer } from "./replay-server.ts";
 import { untilEnd } from "./terminal.ts";
-import { ownVersion } from "./version.ts";
 
 const standardPort = "8765";
 
@@ -27,7 +27,7 @@ when it is over, they stay as they were at the end. Only the streams that were r
     const speed = speedOf(given.flag("speed") ?? "1");
     const port = count(given.flag("port") ?? standardPort, "port", 0);
     using ending = new Ending(given, terminal);
-    await using server = new ReplayServer(new Recording(file), speed, ownVersion);
+    await using server = new ReplayServer(new Recording(file), speed, version);
     const { frames, duration } = await server.load();
     const url = await server.listen(port);
     terminal.out(`listening on ${url}`);

@@ -1,3 +1,4 @@
+import { bearerPrefix, subprotocol } from "../protocol/frames.ts";
 import { unref } from "./timer.ts";
 
 /** A token or an API key; or what gets one, asked before each connection and before one expires. */
@@ -10,7 +11,7 @@ const allowed = /^[\w.~!#$%&'*+^`|-]+$/;
 /** The subprotocols to offer, of which one carries the token. @throws Error it has characters that it must not have */
 export function subprotocols(token: string): string[] {
   if (!allowed.test(token)) throw new Error("a token is made of letters, digits and . _ ~ -");
-  return ["fullon-cache.v1", `bearer.${token}`];
+  return [subprotocol, bearerPrefix + token];
 }
 
 /** Gets a new token in time before the one of this connection expires. */

@@ -3,6 +3,10 @@ import type { ErrorCode, ErrorDetails } from "./errors.ts";
 /** The version of the wire protocol, as `get_server_info` tells it. */
 export const protocolVersion = 1;
 
+/** The WebSocket subprotocol of this version, and what stands before a token that is offered as another one. */
+export const subprotocol = "fullon-cache.v1";
+export const bearerPrefix = "bearer.";
+
 /** How long a request id may be, in characters. */
 export const maxRequestIdLength = 128;
 

@@ -1,31 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import { CacheError, type ErrorCode } from "../protocol/errors.ts";
+import { bearerPrefix } from "../protocol/frames.ts";
 import type { Authenticator } from "./authenticator.ts";
+import { Counts } from "./counts.ts";
 import { anyone, type Identity, nobody } from "./identity.ts";
 import { Rate } from "./rate.ts";
 import { isLoopback, listed, type Settings } from "./settings.ts";
 
-/** The subprotocol that is spoken, and what stands before a token that is offered as another one. */
-export const subprotocol = "fullon-cache.v1";
-const bearer = "bearer.";
-
 const secondsUntilRoom = 5;
-
-/** How often each one holds a place. */
-class Tally {
-  readonly #counts = new Map<string, number>();
-
-  of(name: string): number {
-    return this.#counts.get(name) ?? 0;
-  }
-
-  add(name: string, by: 1 | -1): void {
-    const count = this.of(name) + by;
-    if (count > 0) this.#counts.set(name, count);
-    else this.#counts.delete(name);
-  }
-}
 
 /** Who may connect: from where, with which token, and how many at a time. */
 export class Admission {
@@ -34,8 +17,8 @@ export class Admission {
   readonly #origins: ReadonlySet<string>;
   readonly #proxies: BlockList;
   readonly #rate: Rate;
-  readonly #addresses = new Tally();
-  readonly #users = new Tally();
+  readonly #addresses = new Counts<string>();
+  readonly #users = new Counts<string>();
   #paidAt = 0;
   #taken = 0;
 
@@ -83,7 +66,7 @@ export class Admission {
       throw new CacheError("OVERLOADED", `there are ${maxConnections} connections, more are not served`);
     atMost(maxConnectionsPerAddress, this.#addresses.of(address), "connections from one address");
     this.#taken++;
-    this.#addresses.add(address, 1);
+    this.#addresses.add(address);
     const { maxConnectionsPerUser } = this.#settings;
     return new Place(address, this.#users, maxConnectionsPerUser, () => {
       this.#taken--;
@@ -104,12 +87,12 @@ export class Admission {
 /** One connection's place. */
 export class Place {
   readonly address: string;
-  readonly #users: Tally;
+  readonly #users: Counts<string>;
   readonly #mostPerUser: number;
   readonly #left: () => void;
   #identity: Identity = nobody;
 
-  constructor(address: string, users: Tally, mostPerUser: number, left: () => void) {
+  constructor(address: string, users: Counts<string>, mostPerUser: number, left: () => void) {
     this.address = address;
     this.#users = users;
     this.#mostPerUser = mostPerUser;
@@ -128,7 +111,7 @@ export class Place {
     if (user !== undefined && user !== before)
       atMost(this.#mostPerUser, this.#users.of(user), "connections of one user");
     if (before !== undefined) this.#users.add(before, -1);
-    if (user !== undefined) this.#users.add(user, 1);
+    if (user !== undefined) this.#users.add(user);
     this.#identity = identity;
   }
 
@@ -161,8 +144,8 @@ export function noOf({ code, message, details }: CacheError) {
 function tokenIn({ url = "", headers }: IncomingMessage): string | undefined {
   const [, fromHeader] = /^bearer +(\S+)$/i.exec(headers.authorization ?? "") ?? [];
   if (fromHeader !== undefined) return fromHeader;
-  const offered = listed(headers["sec-websocket-protocol"] ?? "").find((name) => name.startsWith(bearer));
-  if (offered !== undefined) return offered.slice(bearer.length);
+  const offered = listed(headers["sec-websocket-protocol"] ?? "").find((name) => name.startsWith(bearerPrefix));
+  if (offered !== undefined) return offered.slice(bearerPrefix.length);
   const query = url.indexOf("?");
   return (query < 0 ? undefined : new URLSearchParams(url.slice(query)).get("token")) ?? undefined;
 }

@@ -1,3 +1,6 @@
+/** Bounds for what clients wait for, in seconds. */
+export const latencyBounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
 /** Figures by size, as a Prometheus histogram shows them; counting one costs a few comparisons, and makes nothing. */
 export class Buckets {
   /** The upper bound of each bucket, in increasing order; one more has no bound. */

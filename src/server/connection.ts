@@ -10,11 +10,11 @@ import { type Place, tooFast } from "./admission.ts";
 import { type Answer, type Answers, codeOf, failure, success } from "./answers.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { Backlog } from "./backlog.ts";
+import type { Counts } from "./counts.ts";
 import { Expiry } from "./expiry.ts";
 import { type Identity, nobody } from "./identity.ts";
 import { Outbox, textFrame } from "./outbox.ts";
 import type { Rate } from "./rate.ts";
-import type { Refusals } from "./refusals.ts";
 import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
 import type { Limits } from "./settings.ts";
 import { type Follower, noStream, Streams, type StreamsContext } from "./streams.ts";
@@ -29,7 +29,7 @@ export interface ConnectionContext extends StreamsContext {
   readonly limits: Limits;
   readonly authenticator: Authenticator;
   readonly messageRate: Rate;
-  readonly refusals: Refusals;
+  readonly refusals: Counts<ErrorCode>;
   /** Counts updates that were left out for a client, and told as `skipped`. */
   readonly skipped: (count: number) => void;
   /** Where requests that have to wait become spans; undefined where nobody collects any. */

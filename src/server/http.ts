@@ -14,10 +14,13 @@ import { noOf } from "./admission.ts";
 import { readTextFile } from "./files.ts";
 import { SettingError, type Settings } from "./settings.ts";
 
-// Nothing here is a page that may be framed, guessed at, kept, or asked to load anything.
+/** What a page may load, and who may frame it: nothing and nobody. */
+export const contentPolicy = "default-src 'none'; frame-ancestors 'none'";
+
+// Nor is anything here a page that may be guessed at or kept.
 const securityHeaders = {
   "Cache-Control": "no-store",
-  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+  "Content-Security-Policy": contentPolicy,
   "Referrer-Policy": "no-referrer",
   "X-Content-Type-Options": "nosniff",
 };

@@ -1,6 +1,4 @@
-import { Buckets } from "./buckets.ts";
-
-const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { Buckets, latencyBounds } from "./buckets.ts";
 
 /**
  * How old news is when it leaves: from the moment at which Redis told of it until it was written to the sockets of all
@@ -8,7 +6,7 @@ const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
  */
 export class Lag {
   /** In seconds, one for every topic that had news in a turn. */
-  readonly seconds = new Buckets(bounds);
+  readonly seconds = new Buckets(latencyBounds);
   #now: number | undefined;
   #sent: number[] = [];
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Page, Pages } from "./http.ts";
+import { contentPolicy, type Page, type Pages } from "./http.ts";
 
 /** The AsyncAPI document and the reference: they tell what everybody may know. */
 export const manualPages: Pages = {
@@ -22,6 +22,6 @@ function read(file: string, type: string): Page {
   // The style of the page may be applied, and nothing else may be loaded or run.
   const [, style] = /<style>([\s\S]*?)<\/style>/.exec(body) ?? [];
   const hash = style === undefined ? "" : `; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'`;
-  const policy = `default-src 'none'; frame-ancestors 'none'${hash}`;
+  const policy = `${contentPolicy}${hash}`;
   return { status: 200, type, body, headers: { "Content-Security-Policy": policy } };
 }

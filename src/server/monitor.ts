@@ -3,6 +3,7 @@ import type { Redis } from "../redis/redis.ts";
 import { Buckets } from "./buckets.ts";
 import type { Connection, ConnectionContext } from "./connection.ts";
 import type { CorruptValues } from "./corrupt-values.ts";
+import { Counts } from "./counts.ts";
 import { Lag } from "./lag.ts";
 import type { MetricName } from "./metrics.ts";
 import { processFigures } from "./process-figures.ts";
@@ -34,7 +35,7 @@ const silentCloses = [1005, 1006];
 export class Monitor {
   readonly lag = new Lag();
   readonly #roundTrips = new Buckets(redisBounds);
-  readonly #closed = new Map<number | "other", number>();
+  readonly #closed = new Counts<number | "other">();
   #opened = 0;
   #sent = 0;
   #skipped = 0;
@@ -49,7 +50,7 @@ export class Monitor {
   /** A connection was closed, with this code, having been sent so many updates. */
   closed(code: number, updatesSent: number): void {
     const known = Object.hasOwn(closeCodes, code) || silentCloses.includes(code) ? code : "other";
-    this.#closed.set(known, (this.#closed.get(known) ?? 0) + 1);
+    this.#closed.add(known);
     this.#sent += updatesSent;
   }
 
@@ -76,7 +77,7 @@ export class Monitor {
   /** The figures of every metric. */
   figures({ version, context, connections, redis, corrupt, isDraining }: Monitored): Record<MetricName, Figure> {
     const tallies = [...context.requests.tallies];
-    const refusals = context.refusals.counts;
+    const { refusals } = context;
     const { connected, change_detection, read_only } = redis.state;
     const clients = [...connections];
     const topics = [...context.topics];
@@ -89,7 +90,7 @@ export class Monitor {
       fullon_cache_api_draining: Number(isDraining),
       fullon_cache_api_requests_total: tallies.flatMap(([operation, { atOnce, waited, failures }]) => {
         const all = atOnce + total(waited.counts);
-        const failed = total([...failures.values()]);
+        const failed = total(Array.from(failures, ([, count]) => count));
         const byCode = [...(all > failed ? [["OK", all - failed] as const] : []), ...failures];
         return byCode.map(([code, value]) => ({ labels: { operation, code }, value }));
       }),
@@ -98,14 +99,13 @@ export class Monitor {
         .flatMap(([operation, { atOnce, waited }]) =>
           ofBuckets("fullon_cache_api_request_seconds", waited, { operation }, atOnce),
         ),
-      fullon_cache_api_bugs_total:
-        this.#bugs + total(tallies.map(([, { failures }]) => failures.get("INTERNAL_ERROR") ?? 0)),
-      fullon_cache_api_refusals_total: byLabel("code", Object.entries(refusals)),
+      fullon_cache_api_bugs_total: this.#bugs + total(tallies.map(([, { failures }]) => failures.of("INTERNAL_ERROR"))),
+      fullon_cache_api_refusals_total: byLabel("code", refusals),
       fullon_cache_api_connections: clients.length,
       fullon_cache_api_connections_max: context.limits.max_connections,
       fullon_cache_api_connections_opened_total: this.#opened,
       fullon_cache_api_connections_closed_total: byLabel("code", this.#closed),
-      fullon_cache_api_slow_consumers_total: refusals["SLOW_CONSUMER"] ?? 0,
+      fullon_cache_api_slow_consumers_total: refusals.of("SLOW_CONSUMER"),
       fullon_cache_api_congested_connections: clients.filter(({ congested }) => congested).length,
       fullon_cache_api_queued_bytes: total(clients.map(({ queuedBytes }) => queuedBytes)),
       fullon_cache_api_streams: total(clients.map(({ size }) => size)),

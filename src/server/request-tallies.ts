@@ -1,14 +1,14 @@
 import { operationsByWireName } from "../operations/index.ts";
 import type { ErrorCode } from "../protocol/errors.ts";
-import { Buckets } from "./buckets.ts";
-
-const bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { Buckets, latencyBounds } from "./buckets.ts";
+import { Counts } from "./counts.ts";
 
 /** The requests for one operation: how many, how they ended, how long they took. */
 export class RequestTally {
   /** In seconds, of those that had to wait for their answer. */
-  readonly waited = new Buckets(bounds);
-  readonly #failures = new Map<ErrorCode, number>();
+  readonly waited = new Buckets(latencyBounds);
+  /** Those that were answered with an error, by its code. */
+  readonly failures = new Counts<ErrorCode>();
   #hits = 0;
   #refused = 0;
 
@@ -22,31 +22,22 @@ export class RequestTally {
     return this.#hits + this.#refused;
   }
 
-  /** How many were answered with an error, by its code. */
-  get failures(): ReadonlyMap<ErrorCode, number> {
-    return this.#failures;
-  }
-
   /** One was answered from the near cache; `code`: with an error. */
   hit(code: ErrorCode | undefined): void {
     this.#hits++;
-    if (code !== undefined) this.#fail(code);
+    if (code !== undefined) this.failures.add(code);
   }
 
   /** One was answered with an error as soon as it came. */
   refuse(code: ErrorCode): void {
     this.#refused++;
-    this.#fail(code);
+    this.failures.add(code);
   }
 
   /** One was answered after so many milliseconds; `code`: with an error. */
   wait(ms: number, code: ErrorCode | undefined): void {
     this.waited.add(ms / 1_000);
-    if (code !== undefined) this.#fail(code);
-  }
-
-  #fail(code: ErrorCode): void {
-    this.#failures.set(code, (this.#failures.get(code) ?? 0) + 1);
+    if (code !== undefined) this.failures.add(code);
   }
 }
 

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -10,23 +9,24 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { Reading } from "../operations/reading.ts";
 import { type GatewaySummary, type ServerInfo, together } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
-import { protocolVersion } from "../protocol/frames.ts";
+import { protocolVersion, subprotocol } from "../protocol/frames.ts";
 import type { RedisAddress } from "../redis/greeting.ts";
 import { Redis } from "../redis/redis.ts";
 import { NotReadOnly, shortList } from "../redis/rights.ts";
-import { Admission, noOf, type Place, subprotocol } from "./admission.ts";
+import { Admission, noOf, type Place } from "./admission.ts";
 import { Answers } from "./answers.ts";
 import { Authenticator } from "./authenticator.ts";
 import { Connection, type ConnectionContext } from "./connection.ts";
 import { CorruptValues } from "./corrupt-values.ts";
+import { Counts } from "./counts.ts";
 import { createHttp, createPlainHttp, refuseUpgrade, renewCertificate, respond, webSocketPaths } from "./http.ts";
 import { anyone } from "./identity.ts";
 import { createLogger } from "./log.ts";
 import { manualPages } from "./manual.ts";
 import { Monitor, type Readiness, readinessOf } from "./monitor.ts";
+import { name, version } from "./package.ts";
 import { Rate } from "./rate.ts";
 import { redisOptions } from "./redis-options.ts";
-import { Refusals } from "./refusals.ts";
 import { Requests } from "./requests.ts";
 import { asText, type Scrape, scrapeOf } from "./scrape.ts";
 import { isLoopback, limitsOf, readSettings, SettingError, type SettingName, type Settings } from "./settings.ts";
@@ -62,11 +62,6 @@ const weakSecretLength = 32;
 // When the server stops, its connections are closed by so many at a time, this far apart: not all come back at once.
 const drainedAtOnce = 100;
 const drainEveryMs = 100;
-
-const { name, version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  name: string;
-  version: string;
-};
 
 /**
  * The gateway: serves the operations over WebSocket, from one Redis. Many of them live in one process.
@@ -142,7 +137,7 @@ export class CacheWebSocketServer {
       limits: limitsOf(settings),
       authenticator,
       messageRate: new Rate(settings.messageRate, settings.messageBurst),
-      refusals: new Refusals(),
+      refusals: new Counts(),
       skipped: (count) => this.#monitor.skipped(count),
       tracing: findTracing(version),
       log: this.#log,
@@ -177,7 +172,7 @@ export class CacheWebSocketServer {
       topics: this.#context.topics.size,
       corrupt_values: this.#corrupt.count,
       near_cache_bytes: this.#context.answers.bytes,
-      refusals: this.#context.refusals.counts,
+      refusals: Object.fromEntries(this.#context.refusals),
     };
   }
 
