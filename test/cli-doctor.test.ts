@@ -1,27 +1,17 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { families } from "../src/cli/data-findings.ts";
 import type { Finding } from "../src/cli/finding.ts";
 import { startMarket } from "../src/demo/market.ts";
 import { operations } from "../src/operations/index.ts";
 import type { Operation } from "../src/operations/operation.ts";
-import { outcome } from "./kit/command.ts";
+import { inEmptyFolder, outcome } from "./kit/command.ts";
 import { startGateway, type TestGateway } from "./kit/gateway.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
 import { secret, token } from "./kit/tokens.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
-// Nobody's .env: commands read it from the directory they run in.
-const home = process.cwd();
-const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
-beforeAll(() => process.chdir(elsewhere));
-afterAll(() => {
-  process.chdir(home);
-  rmSync(elsewhere, { recursive: true });
-});
+inEmptyFolder();
 
 /** Has a deployment looked at. */
 async function diagnosis(redisUrl: string, url: string, ...more: readonly string[]) {

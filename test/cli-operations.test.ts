@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { given, helpOf } from "../src/cli/command.ts";
 import { operationCommands, parametersOf } from "../src/cli/operation-command.ts";
 import { operations } from "../src/operations/index.ts";
 import type { Operation } from "../src/operations/operation.ts";
 import { commandName, wireName } from "../src/protocol/names.ts";
-import { command, outcome } from "./kit/command.ts";
+import { command, inEmptyFolder, outcome } from "./kit/command.ts";
 import { startGateway, type TestGateway } from "./kit/gateway.ts";
 import { startSource } from "./kit/program.ts";
 import { fixtureNowMs } from "./kit/redis.ts";
@@ -18,22 +15,17 @@ import { secret, token } from "./kit/tokens.ts";
 vi.setConfig({ testTimeout: 60_000 });
 const patience = { timeout: 30_000 };
 
-// Nobody's .env: commands read it from the directory they run in.
-const home = process.cwd();
-const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
+inEmptyFolder();
 let gateway: TestGateway;
 let env: { readonly FULLON_CACHE_URL: string };
 
 beforeAll(async () => {
-  process.chdir(elsewhere);
   gateway = await startGateway({ now: () => fixtureNowMs / 1000 });
   await gateway.redis.replay("commands");
   env = { FULLON_CACHE_URL: gateway.server.url };
 });
 
 afterAll(async () => {
-  process.chdir(home);
-  rmSync(elsewhere, { recursive: true });
   await gateway[Symbol.asyncDispose]();
 });
 

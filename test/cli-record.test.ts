@@ -1,31 +1,25 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { RecordedEvent, RecordedFrame, RecordedUpdate } from "../src/cli/recording.ts";
 import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { startMarket } from "../src/demo/market.ts";
-import { command, outcome } from "./kit/command.ts";
+import { command, inEmptyFolder, outcome } from "./kit/command.ts";
 import { type Frame, startGateway, type TestGateway, Wire } from "./kit/gateway.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 const patience = { timeout: 30_000, interval: 10 };
 
-// Nobody's .env: commands read it from the directory they run in, and recordings stand there as well.
-const home = process.cwd();
-const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
+// Recordings stand there as well.
+inEmptyFolder();
 let gateway: TestGateway;
 let env: { readonly FULLON_CACHE_URL: string };
 
 beforeAll(async () => {
-  process.chdir(elsewhere);
   gateway = await startGateway();
   env = { FULLON_CACHE_URL: gateway.server.url };
 });
 
 afterAll(async () => {
-  process.chdir(home);
-  rmSync(elsewhere, { recursive: true });
   await gateway[Symbol.asyncDispose]();
 });
 

@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { keysIn } from "../src/cli/full-screen.ts";
 import { textWidth } from "../src/cli/table.ts";
 import { type Market, startMarket } from "../src/demo/market.ts";
-import { command, outcome } from "./kit/command.ts";
+import { command, inEmptyFolder, outcome } from "./kit/command.ts";
 import { startGateway, type TestGateway } from "./kit/gateway.ts";
 import { hasPty, Pty } from "./kit/pty.ts";
 import { TestScreen } from "./kit/screen.ts";
@@ -14,23 +11,18 @@ import { secret, token } from "./kit/tokens.ts";
 vi.setConfig({ testTimeout: 60_000 });
 const patience = { timeout: 30_000, interval: 20 };
 
-// Nobody's .env: commands read it from the directory they run in.
-const home = process.cwd();
-const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
+inEmptyFolder();
 let gateway: TestGateway;
 let market: Market;
 let env: { readonly FULLON_CACHE_URL: string };
 
 beforeAll(async () => {
-  process.chdir(elsewhere);
   gateway = await startGateway();
   market = await startMarket(gateway.redis.url, { intervalMs: 0 });
   env = { FULLON_CACHE_URL: gateway.server.url };
 });
 
 afterAll(async () => {
-  process.chdir(home);
-  rmSync(elsewhere, { recursive: true });
   await market.stop();
   await gateway[Symbol.asyncDispose]();
 });

@@ -1,14 +1,13 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync } from "node:fs";
 import { mkdir, rmdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RESP_TYPES } from "redis";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { flagOf, type Setting, type SettingName, settings } from "../src/server/settings.ts";
-import { Command, command } from "./kit/command.ts";
+import { Command, command, inEmptyFolder } from "./kit/command.ts";
 import { type Program, startSource } from "./kit/program.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
 
@@ -16,14 +15,7 @@ import { startRedis, type TestRedis } from "./kit/redis.ts";
 vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000 });
 const patience = { timeout: 30_000 };
 
-// Nobody's .env: commands read it from the directory they run in.
-const home = process.cwd();
-const elsewhere = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
-beforeAll(() => process.chdir(elsewhere));
-afterAll(() => {
-  process.chdir(home);
-  rmSync(elsewhere, { recursive: true });
-});
+const elsewhere = inEmptyFolder();
 
 /** Runs a command that ends by itself. */
 async function outcome(args: readonly string[], env: Terminal["env"] = {}) {

@@ -4,25 +4,12 @@ import type { Redis } from "../redis/redis.ts";
 import { isObject, parsePython, seconds } from "../redis/values.ts";
 import { clockToleranceS } from "./data-findings.ts";
 import { type Finding, findingsOf, quantile, some, span } from "./finding.ts";
+import { type RoundTrip, roundTrip } from "./round-trip.ts";
 
 const gateway = findingsOf("gateway");
 const pings = 20;
 const slowMs = 250;
 const mostExchanges = 5;
-
-/** How far the gateway's clock is off, in seconds, and how long each of some questions took, in milliseconds. */
-async function timed(cache: CacheClient): Promise<{ readonly skew: number; readonly trips: readonly number[] }> {
-  const trips: number[] = [];
-  const skews: number[] = [];
-  for (let asked = 0; asked < pings; asked++) {
-    const [before, at] = [performance.now(), Date.now()];
-    const { server_time: there } = await cache.ping();
-    const trip = performance.now() - before;
-    trips.push(trip);
-    skews.push(there - (at + trip / 2) / 1000);
-  }
-  return { skew: quantile(skews, 0.5), trips };
-}
 
 function clockFinding(skew: number): Finding {
   const off = Math.abs(skew);
@@ -48,12 +35,19 @@ export async function* gatewayFindings(cache: CacheClient, ownVersion: string): 
   else yield gateway("wrong", "its Redis does not tell it what changed, so it reads on a timer (--poll-ms)");
   if (redis.connected && redis.read_only === false)
     yield gateway("wrong", "its Redis user may do more than read", "give it the user that the README describes");
-  const { skew, trips } = await timed(cache);
-  yield clockFinding(skew);
+  const asked: RoundTrip[] = [];
+  while (asked.length < pings) asked.push(await roundTrip(cache));
+  yield clockFinding(
+    quantile(
+      asked.map(({ skew }) => skew),
+      0.5,
+    ),
+  );
   yield gateway(
     "unknown",
     "how far the clock of Redis is off: TIME is not among what its user needs, and nothing rests on it",
   );
+  const trips = asked.map(({ tripMs }) => tripMs);
   const [median, worst] = [quantile(trips, 0.5), Math.max(...trips)];
   const slow = median > slowMs;
   yield gateway(

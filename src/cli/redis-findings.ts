@@ -1,5 +1,5 @@
-import type { Ask, Reply } from "../redis/commands.ts";
-import { type Greeted, greet, type RedisAddress, userOf } from "../redis/greeting.ts";
+import type { Ask } from "../redis/commands.ts";
+import { factOf, type Greeted, greet, type RedisAddress, userOf } from "../redis/greeting.ts";
 import type { RedisOptions } from "../redis/redis.ts";
 import { grantedWrites, shortList } from "../redis/rights.ts";
 import { movedTo, mustBeMaster, Sentinels } from "../redis/sentinel.ts";
@@ -40,12 +40,6 @@ function unreached(place: string, error: unknown): Finding {
       ? "grant the user what the README lists"
       : "is Redis running there? --redis-url, or --redis-host and --redis-port, say where it is";
   return redis("wrong", `it cannot be used at ${place}: ${reason}`, advice);
-}
-
-/** What stands under a name in the answer to HELLO. */
-async function fact(name: string, { ask, ability }: Greeted): Promise<string | undefined> {
-  const reply = (await ask("HELLO", ability === "resp2" ? "2" : "3").catch(() => [])) as readonly Reply[];
-  return reply.includes(name) ? String(reply[reply.indexOf(name) + 1]) : undefined;
 }
 
 function versionFinding(version: string | undefined): Finding {
@@ -107,7 +101,7 @@ export async function* redisFindings(options: RedisOptions): AsyncGenerator<Find
     await greet({ address, name: "fullon-cache-api:doctor", inspect }, end.signal, () => {});
     if (!server) return undefined;
     yield redis("ok", `reached at ${place}`);
-    yield versionFinding(await fact("version", server));
+    yield versionFinding(await factOf(server, "version"));
     yield trackingFinding(server);
     yield* rightsFindings(userOf(address), server.ask);
     kept = true;

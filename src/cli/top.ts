@@ -9,6 +9,7 @@ import { Ending, endFlags } from "./ending.ts";
 import { FullScreen, keysIn } from "./full-screen.ts";
 import { connectUntil, gatewayFlags } from "./gateway.ts";
 import { panes, summaryLine, viewLines } from "./panes.ts";
+import { roundTrip } from "./round-trip.ts";
 import { type Screen, type Terminal, untilEnd } from "./terminal.ts";
 
 /** Numbers that change more often cannot be read. */
@@ -65,10 +66,7 @@ function watch(cache: CacheClient, board: Board, signal: AbortSignal): void {
     board.refused.delete("exchanges");
   };
   const beat = async () => {
-    const before = performance.now();
-    const { server_time: there } = await cache.ping();
-    board.tripMs = performance.now() - before;
-    board.skew = there - (Date.now() - board.tripMs / 2) / 1000;
+    Object.assign(board, await roundTrip(cache));
     board.server = await cache.getServerInfo();
   };
   void watchConnection(cache, board);

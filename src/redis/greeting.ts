@@ -40,6 +40,13 @@ export interface GreetingOptions {
   inspect?(server: Greeted): Promise<void>;
 }
 
+/** What a server says of itself under a name, in its answer to HELLO; before Redis 6 nobody can be asked this way. */
+export async function factOf({ ask, ability }: Greeted, name: string): Promise<string | undefined> {
+  // Repeats what was said already.
+  const reply = (await ask("HELLO", ability === "resp2" ? "2" : "3").catch(() => [])) as readonly Reply[];
+  return reply.includes(name) ? String(reply[reply.indexOf(name) + 1]) : undefined;
+}
+
 const connectTimeoutMs = 5_000;
 const refusesGreeting = /^(ERR (?!max number of clients)|NOPERM\b|NOPROTO\b)/;
 

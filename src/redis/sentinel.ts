@@ -1,6 +1,6 @@
 import type { Reply } from "./commands.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
-import type { Greeted, RedisAddress } from "./greeting.ts";
+import { factOf, type Greeted, type RedisAddress } from "./greeting.ts";
 
 /** Where the sentinels are, and whom they watch. */
 export interface SentinelOptions extends Pick<ConnectionOptions, "timeoutMs" | "maxBackoffMs"> {
@@ -121,10 +121,7 @@ export function movedTo({ host, port }: Place, { url, ...address }: RedisAddress
 }
 
 /** Looks whether a server is a master: what a sentinel said may be out of date. @throws Error it is a replica */
-export async function mustBeMaster({ ask, ability }: Greeted): Promise<void> {
-  // Repeats what was said already; before Redis 6 nobody can be asked this way.
-  const reply = await ask("HELLO", ability === "resp2" ? "2" : "3").catch(() => []);
-  const facts = reply as readonly Reply[];
-  const role = facts[facts.indexOf("role") + 1];
-  if (facts.includes("role") && role !== "master") throw new Error(`it is no master but a ${role}`);
+export async function mustBeMaster(server: Greeted): Promise<void> {
+  const role = await factOf(server, "role");
+  if (role !== undefined && role !== "master") throw new Error(`it is no master but a ${role}`);
 }

@@ -1,4 +1,7 @@
-import { vi } from "vitest";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, vi } from "vitest";
 import { run } from "../../src/cli/run.ts";
 import type { Screen, Terminal } from "../../src/cli/terminal.ts";
 
@@ -71,4 +74,16 @@ export interface Outcome {
 export async function outcome(args: readonly string[], env: Terminal["env"] = {}, screen?: Screen): Promise<Outcome> {
   const { code, lines, errors } = command(args, env, screen);
   return { code: await code, lines, errors };
+}
+
+/** Has the commands of a test file run in an empty folder, since they read `.env` from where they run; gives the folder. */
+export function inEmptyFolder(): string {
+  const home = process.cwd();
+  const folder = mkdtempSync(join(tmpdir(), "fullon-cache-api-cli-"));
+  beforeAll(() => process.chdir(folder));
+  afterAll(() => {
+    process.chdir(home);
+    rmSync(folder, { recursive: true });
+  });
+  return folder;
 }
