@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { exportJWK } from "jose";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
+import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
 import { startGateway, Wire } from "./kit/gateway.ts";
 import { startRedis } from "./kit/redis.ts";
 import { setTicker } from "./kit/streams.ts";
@@ -268,4 +269,77 @@ test("a token that is sent stands in no log, whatever becomes of it", async () =
   await wire.request("authenticate", { token: text, other: text });
   wire.close();
   expect(JSON.stringify(gateway.lines)).not.toContain(text.slice(0, 60));
+});
+
+describe("what the gateway is to know tokens by", () => {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const pem = (key: KeyObject, type: "spki" | "pkcs8") => key.export({ type, format: "pem" } as never).toString();
+  const hash = sha256("a key of sixteen letters");
+  const wrong: readonly [string, () => object, RegExp][] = [
+    ["a key file that is not there", () => ({ jwtKeyFile: "/nowhere" }), /JWT_KEY_FILE: "\/nowhere" cannot be read/],
+    ["a private key", () => ({ jwtKeyFile: new TestFile("k", pem(privateKey, "pkcs8")).path }), /holds a private key/],
+    ["a key file of something else", () => ({ jwtKeyFile: new TestFile("k", "text").path }), /a public key in PEM or/],
+    ["a key set that is none", () => ({ jwtKeyFile: new TestFile("k", { keys: 3 }).path }), /a public key in PEM or/],
+    [
+      "two sources of keys",
+      () => ({ jwksUrl: "https://k", jwtKeyFile: new TestFile("k", pem(publicKey, "spki")).path }),
+      /choose one/,
+    ],
+    ["keys fetched in the open", () => ({ jwksUrl: "http://keys.example.com" }), /https:\/\/…, or http/],
+    ["keys from nowhere", () => ({ jwksUrl: "keys" }), /https:\/\/…, or http/],
+    ["no file of keys", () => ({ apiKeysFile: "/nowhere" }), /API_KEYS_FILE: "\/nowhere" cannot be read/],
+    ["keys in the open", () => ({ apiKeysFile: new TestFile("a", { a: "secret" }).path }), /must hold keys by name/],
+    [
+      "a hash that is too short",
+      () => ({ apiKeysFile: new TestFile("a", { a: { sha256: "ab", scope: "*:read" } }).path }),
+      /must hold keys by name/,
+    ],
+    [
+      "a key without a scope",
+      () => ({ apiKeysFile: new TestFile("a", { a: { sha256: hash } }).path }),
+      /does not say the scope of "a"/,
+    ],
+    [
+      "a scope that there is not",
+      () => ({ apiKeysFile: new TestFile("a", { a: { sha256: hash, scope: "tickers:write" } }).path }),
+      /"tickers:write": .*tickers:read/,
+    ],
+    ["an origin with a path", () => ({ allowedOrigins: "https://a.example/x" }), /origins like/],
+    ["a proxy that is no address", () => ({ trustedProxies: "proxy" }), /addresses or subnets/],
+    ["a subnet that is too narrow", () => ({ trustedProxies: "10.0.0.0/33" }), /addresses or subnets/],
+  ];
+
+  test.each(wrong)("is not %s: it says what is allowed, and shows no secret", (_, options, why) => {
+    let said = "";
+    try {
+      new CacheWebSocketServer({ logLevel: "silent", ...options() });
+    } catch (error) {
+      said = (error as Error).message;
+    }
+    expect(said).toMatch(why);
+    expect(said).not.toContain("secret");
+  });
+});
+
+test("a key that is none is refused where there are no tokens, and one who is nobody stays so", async () => {
+  const keys = new TestFile("keys.json", { one: { sha256: sha256("first-key"), scope: "*:read" } });
+  await using gateway = await startGateway({ apiKeysFile: keys.path, authenticateWithinMs: 60_000 });
+  const { body } = await knock(gateway.server.url, bearer("other-key"));
+  expect(JSON.parse(body)).toMatchObject({ error: "this key is not known" });
+  const [known, unknown] = [await gateway.wire("first-key"), await gateway.wire()];
+  gateway.server.reload();
+  expect(await known.ask("get_bots")).toEqual([]);
+  expect(await unknown.request("get_bots")).toMatchObject({ error_code: "UNAUTHORIZED" });
+  keys.write({ one: { sha256: sha256("first-key"), scope: "tickers:read" } });
+  const closed = known.closed();
+  gateway.server.reload();
+  expect(await closed).toBe(4501);
+  expect(await unknown.ask("authenticate", { token: "first-key" })).toMatchObject({ scopes: ["tickers:read"] });
+});
+
+test("where nobody has to say who he is, files that are read again change nothing about that", async () => {
+  await using gateway = await startGateway();
+  const wire = await gateway.wire();
+  gateway.server.reload();
+  expect(await wire.ask("get_bots")).toEqual([]);
 });

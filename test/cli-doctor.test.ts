@@ -1,11 +1,14 @@
 import { expect, test, vi } from "vitest";
 import { families } from "../src/cli/data-findings.ts";
 import type { Finding } from "../src/cli/finding.ts";
+import { gatewayFindings } from "../src/cli/gateway-findings.ts";
+import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { startMarket } from "../src/demo/market.ts";
 import { operations } from "../src/operations/index.ts";
 import type { Operation } from "../src/operations/operation.ts";
 import { inEmptyFolder, outcome } from "./kit/command.ts";
 import { startGateway, type TestGateway } from "./kit/gateway.ts";
+import { startProxy } from "./kit/proxy.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
 import { secret, token } from "./kit/tokens.ts";
 
@@ -187,4 +190,58 @@ test("a gateway that does not let one ask leaves open what cannot be asked", asy
     level: "wrong",
     advice: expect.stringContaining("FULLON_CACHE_TOKEN"),
   });
+});
+
+test("a Redis that cannot tell what changed is found out, and one that does not say its version", async () => {
+  await using redis = await startRedis();
+  await using proxy = await startProxy(redis.port, { unknownCommands: ["HELLO", "CLIENT TRACKING"] });
+  await using gateway = await startGateway({ to: redis, redis: proxy.through(redis.gatewayUrl) });
+  await using _market = await startMarket(redis.url, { intervalMs: 0 });
+  const { code, findings } = await diagnosis(proxy.through(redis.gatewayUrl), gateway.server.url);
+  expect(code).toBe(1);
+  expect(found(findings, "unknown")).toContain("redis: its version is not told: it is older than 6, or a proxy");
+  expect(found(findings, "wrong")).toEqual([
+    expect.stringMatching(/^redis: it does not tell what changed/),
+    expect.stringMatching(/^gateway: its Redis does not tell it what changed/),
+  ]);
+});
+
+test("a gateway whose Redis is away, whose user may write, or whose clock is behind is found out", async () => {
+  await using redis = await startRedis();
+  await using _market = await startMarket(redis.url, { intervalMs: 0 });
+  await using away = await startGateway({ to: redis, redis: "redis://127.0.0.1:1" });
+  expect(found((await of(away)).findings, "wrong")).toEqual(["gateway: it cannot reach its Redis"]);
+  await using rich = await startGateway({ to: redis, redis: redis.url, now: () => Date.now() / 1000 - 90 });
+  expect(found((await of(rich)).findings, "wrong")).toEqual([
+    "gateway: its Redis user may do more than read",
+    expect.stringMatching(/^gateway: its clock is (90 s|1\.5 min) behind this machine's$/),
+  ]);
+});
+
+test("a gateway of another version, or one that is slow, is worth a word", async () => {
+  await using gateway = await startGateway();
+  await using proxy = await startProxy(Number(new URL(gateway.server.url).port));
+  await using cache = await fullonCacheApi(`ws://127.0.0.1:${proxy.port}`);
+  proxy.delay(300);
+  const findings: Finding[] = [];
+  for await (const finding of gatewayFindings(cache, "0.0.0")) findings.push(finding);
+  expect(found(findings, "note")).toEqual([
+    expect.stringMatching(/^gateway: reached at ws:.*, version .*; this is 0\.0\.0$/),
+    expect.stringMatching(/^gateway: a question takes .*(median of 20; at most .*)$/),
+  ]);
+});
+
+test("a Redis whose sentinels cannot say where it is cannot be looked at", async () => {
+  await using gateway = await startGateway();
+  const sentinels = ["--redis-sentinels", "127.0.0.1:1", "--redis-sentinel-master", "main"];
+  const { code, lines } = await outcome(["doctor", "--json", "--url", gateway.server.url, ...sentinels]);
+  expect(code).toBe(1);
+  expect(
+    found(
+      lines.map((line) => JSON.parse(line) as Finding),
+      "wrong",
+    ),
+  ).toEqual([
+    expect.stringMatching(/^redis: it cannot be used at the sentinels: no sentinel says where .*"main".* is/),
+  ]);
 });
