@@ -101,6 +101,39 @@ test("a frame fits on the screen, whatever its size, and the rest can be scrolle
   expect(await top.code).toBe(0);
 });
 
+test("every key does what the last line says, and any other does nothing", async () => {
+  const screen = new TestScreen(100, 12);
+  await using top = command(["top"], env, screen);
+  await shows(screen, /1 tickers 18/);
+  const chosen = () => /\[\d (\w+)/.exec(shown(screen).join("\n"))?.[1];
+  const after = (keys: string) => {
+    screen.press(keys);
+    return chosen();
+  };
+  expect(["\t", "\u001b[C", "\u001b[Z", "\u001b[D", "\u001b[D"].map(after)).toEqual([
+    "queues",
+    "bots",
+    "queues",
+    "tickers",
+    "connection",
+  ]);
+  expect(["1", "5", "6", "0", "x"].map(after)).toEqual(["tickers", ...Array(4).fill("connection")]);
+  after("1");
+  const top3 = () => shown(screen)[3];
+  after("jj");
+  const third = top3();
+  after("k");
+  expect(top3()).not.toBe(third);
+  after("\u001b[B");
+  expect(top3()).toBe(third);
+  after("\u001b[A\u001b[A");
+  expect(top3()).toMatch(/^exchange/);
+  after(" ");
+  expect(top3()).not.toMatch(/^exchange/);
+  screen.press("Q");
+  expect(await top.code).toBe(0);
+});
+
 test("a price that moves has a direction, and what Redis holds does nothing to the screen", async () => {
   const evil = "A\u001b[2J\n币";
   const move = async (price: number) => {
