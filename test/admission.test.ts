@@ -157,12 +157,12 @@ describe("as many connections as there may be", () => {
     await using gateway = await startGateway({
       to: redis,
       maxConnectionsPerAddress: 2,
-      trustedProxies: "127.0.0.1, 10.0.0.0/8",
+      trustedProxies: "127.0.0.1, 10.0.0.0/8, 2001:db8::/32, ::1",
     });
     const { url } = gateway.server;
     const open = (forwarded?: string) =>
       Wire.open(url, { headers: forwarded === undefined ? {} : { "x-forwarded-for": forwarded } });
-    const first = [await open("203.0.113.5"), await open("198.51.100.9, 203.0.113.5, 10.1.2.3")];
+    const first = [await open("203.0.113.5"), await open("198.51.100.9, 203.0.113.5, 10.1.2.3, 2001:db8::7")];
     expect(await knock(url, { "x-forwarded-for": "203.0.113.5" })).toMatchObject({
       status: 429,
       code: "LIMIT_EXCEEDED",

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { exportJWK } from "jose";
+import { CompactSign, exportJWK } from "jose";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
@@ -60,16 +60,20 @@ describe("a token", () => {
     const { createSecretKey } = await import("node:crypto");
     return token(market, { key: createSecretKey(pem, "utf8") });
   };
-  const unsigned = (alg: string) => {
+  const unsigned = (alg?: string) => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
     return `${part({ alg })}.${part({ ...market, exp: 9_999_999_999 })}.`;
   };
+  const claimless = () =>
+    new CompactSign(Buffer.from("[]")).setProtectedHeader({ alg: "HS256" }).sign(Buffer.from(secret));
   const refused: readonly [string, () => string | undefined | Promise<string>, string, RegExp][] = [
     ["is missing", () => undefined, "UNAUTHORIZED", /a token is needed/],
     ["is no token", () => "nonsense", "UNAUTHORIZED", /cannot be read/],
     ["is three words", () => "a.b.c", "UNAUTHORIZED", /cannot be read/],
     ["is not signed", () => unsigned("none"), "UNAUTHORIZED", /not accepted/],
     ["is not signed, in capitals", () => unsigned("NONE"), "UNAUTHORIZED", /not accepted/],
+    ["says nothing of how it is signed", () => unsigned(), "UNAUTHORIZED", /cannot be read/],
+    ["holds no claims", claimless, "UNAUTHORIZED", /cannot be read/],
     ["has expired", () => token(good, { expiresIn: -60 }), "TOKEN_EXPIRED", /has expired/],
     ["never expires", () => token(good, { expiresIn: null }), "UNAUTHORIZED", /exp is missing/],
     ["has no issuer", () => token({ ...market, aud: "cache" }), "UNAUTHORIZED", /iss is missing/],

@@ -67,3 +67,10 @@ test.each([[[]], [["tcsh"]], [["bash", "zsh"]], [["constructor"]]])("completion 
     errors: ["say for which shell: bash, zsh, fish; completion --help has an example"],
   });
 });
+
+test("its help says what to write where", async () => {
+  const { code, lines } = await outcome(["completion", "--help"]);
+  expect(code).toBe(0);
+  expect(lines[2]).toBe("  fullon-cache-api completion <bash|zsh|fish>");
+  expect(lines.at(-1)).toMatch(/^ {2}fullon-cache-api completion fish > /);
+});

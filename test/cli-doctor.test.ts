@@ -245,3 +245,54 @@ test("a Redis whose sentinels cannot say where it is cannot be looked at", async
     expect.stringMatching(/^redis: it cannot be used at the sentinels: no sentinel says where .*"main".* is/),
   ]);
 });
+
+test("what Redis tells twice, wrongly or not at all is not taken for late", async () => {
+  await using gateway = await startGateway();
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 20 });
+  const { redis } = gateway;
+  const noise = setInterval(() => {
+    const price = (symbol: string, time: number) => JSON.stringify({ symbol, exchange: "binance", price: 1, time });
+    const publish = (text: string) => redis.command(["PUBLISH", "ticker_updates:binance:NOISE", text]);
+    void Promise.all([publish("{"), publish("[]"), publish(price("NOISE", 7)), publish(price("NOISE", 7))]);
+    void redis.command(["HSET", "tickers:binance", "QUIET", price("QUIET", Date.now() / 1000)]);
+    void redis.command(["HSET", "tickers:binance", "TIMELESS", JSON.stringify({ price: Math.random() })]);
+  }, 50);
+  const { code, findings } = await diagnosis(redis.gatewayUrl, gateway.server.url, "--for", "1s");
+  clearInterval(noise);
+  expect(code).toBe(0);
+  expect(found(findings, "ok").at(-1)).toMatch(/^gateway: an update takes \S+ (ms|s) from Redis/);
+});
+
+test("for people each finding is a line, and what to do another", async () => {
+  await using gateway = await startGateway();
+  await using _market = await startMarket(gateway.redis.url, { intervalMs: 0 });
+  const { username, password, hostname, port } = new URL(gateway.redis.gatewayUrl);
+  const where = ["--redis-host", hostname, "--redis-port", port, "--redis-username", username];
+  const args = ["doctor", "--for", "50ms", "--url", gateway.server.url, ...where, "--redis-password", password];
+  const { code, lines } = await outcome(args);
+  expect(code).toBe(0);
+  expect(lines[0]).toBe(`ok     redis: reached at 127.0.0.1:${gateway.redis.port}`);
+  expect(lines.slice(-2)).toEqual([
+    "?      gateway: how long an update takes: no price moved meanwhile",
+    "       → look longer: --for 30s",
+  ]);
+});
+
+test("a name that has several addresses, or a user who may do nothing, is said in one sentence", async () => {
+  await using redis = await startRedis({ allowRefused: true });
+  await using gateway = await startGateway({ to: redis });
+  const nowhere = await diagnosis("redis://localhost:1", gateway.server.url);
+  expect(found(nowhere.findings, "wrong")[0]).toMatch(/^redis: it cannot be used at localhost:1: .*ECONNREFUSED/);
+  await redis.command(["ACL", "SETUSER", "nobody", "on", ">nothing", "-@all", "+hello", "+client"]);
+  const nobody = await diagnosis(`redis://nobody:nothing@127.0.0.1:${redis.port}`, gateway.server.url);
+  expect(nobody.findings[0]).toMatchObject({ level: "wrong", advice: "grant the user what the README lists" });
+});
+
+test("of very many keys some are looked into, and it says how many", async () => {
+  await using gateway = await startGateway();
+  const ids = Array.from({ length: 1_100 }, (_, at) => `TRADE:STATUS:${at}`);
+  await gateway.redis.command(["MSET", ...ids.flatMap((key) => [key, "1"])]);
+  expect(found((await of(gateway)).findings, "ok")).toContainEqual(
+    expect.stringMatching(/^data: TRADE:STATUS:\*: 1,100 keys, of which 1000 were looked into/),
+  );
+});

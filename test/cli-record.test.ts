@@ -263,6 +263,8 @@ test("a recording that cannot be written to the end says so", async () => {
 test.each([
   [["record"], 2, '"" is no stream: stream-tickers, '],
   [["record", "x.ndjson"], 2, '"" is no stream'],
+  [["record", "", "stream-bot-status"], 2, "say into which file"],
+  [["record", "x.ndjson", "stream-bot-status", "--help"], 2, "stream-bot-status --help says what it takes"],
   [["record", "x.ndjson", "get-ticker", "binance", "A"], 2, '"get-ticker" is no stream: stream-tickers, '],
   [["record", "x.ndjson", "stream-tickers"], 2, "parameter exchange is missing"],
   [["record", "x.ndjson", "stream-tickers", "one", "--"], 2, '"" is no stream'],
@@ -337,4 +339,38 @@ test("a recording waits for whoever does not read, and nobody misses anything", 
     expectIdsInOrder(wire.frames);
     wire.close();
   }
+});
+
+test("streams of one client that share a topic end one by one", async () => {
+  const moves = [...Array(40).keys()].map((at) => [at / 100, tick(at + 1, "A", at)] as const);
+  const file = write("shared.ndjson", [[0, { ...live, count: 0, update_id: 0 }], ...moves]);
+  await using replay = command(["replay", file, "--port", "0"]);
+  const wire = await Wire.open(await replay.url(), { headers: { "sec-websocket-protocol": "another" } });
+  wire.send(Buffer.from("{}"));
+  await wire.frame(({ error_code: code }) => code === "MALFORMED_MESSAGE");
+  const open = (more: object) =>
+    wire.ask("stream_tickers", { exchange: "one", ...more }) as Promise<{ readonly stream: string }>;
+  const [slow, every] = [await open({ interval_ms: 60_000 }), await open({})];
+  await wire.ask("unsubscribe", { stream: slow.stream });
+  await wire.frame(({ update_id: id }) => id === 40);
+  await wire.ask("unsubscribe", { stream: every.stream });
+  expect(await wire.ask("list_streams")).toEqual([]);
+  wire.close();
+});
+
+test("a stream is found again whatever the order in which it was asked for", async () => {
+  const params = { exchange: "one", symbols: ["A", "B"] };
+  const topics = ["ticker:one:A", "ticker:one:B"];
+  const lines = [
+    { recording: 1, recorded_at: 0, streams: [{ operation: "stream_tickers", params }] },
+    { at: 0, opened: { operation: "stream_tickers", params, topics } },
+    ...topics.map((topic) => ({ at: 0, frame: { topic, ...tick(1, topic.slice(-1), 1, first) } })),
+    ...topics.map((topic) => ({ at: 0, frame: { topic, ...live, count: 1, update_id: 1 } })),
+  ];
+  writeFileSync("two.ndjson", lines.map((line) => JSON.stringify(line)).join("\n"));
+  await using replay = command(["replay", "two.ndjson", "--port", "0"]);
+  const wire = await Wire.open(await replay.url());
+  await wire.ask("stream_tickers", { symbols: ["B", "A"], exchange: "one" });
+  await wire.until(() => topics.every((topic) => wire.updates(topic).length === 1));
+  wire.close();
 });

@@ -231,3 +231,13 @@ test.skipIf(!hasPty)("a real terminal is as it was before, whatever ends top", a
   };
   await Promise.all(endings.map(look));
 });
+
+test("top without the prices says that it may not see the exchanges", async () => {
+  await using closed = await startGateway({ to: gateway.redis, jwtSecret: secret });
+  const FULLON_CACHE_TOKEN = await token({ sub: "1", scope: "bots:read" });
+  const screen = new TestScreen(200);
+  await using _top = command(["top", "--url", closed.server.url], { FULLON_CACHE_TOKEN }, screen);
+  await shows(screen, /tickers 0/);
+  screen.press("5");
+  await shows(screen, /exchanges +this needs the scope tickers:read/);
+});

@@ -1,6 +1,7 @@
+import { once } from "node:events";
 import { mkdtempSync, readdirSync } from "node:fs";
 import { mkdir, rmdir, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { RESP_TYPES } from "redis";
 import { expect, test, vi } from "vitest";
@@ -337,4 +338,16 @@ test.concurrent("a demo that is told twice to end does so at once, and still lea
   demo.kill("SIGTERM");
   expect(await demo.ended).toEqual({ code: 1, signal: null });
   await vi.waitUntil(() => leftovers().length === 0, patience);
+});
+
+test("a command that is to end while it connects ends, and nothing is wrong", async () => {
+  const mute = createServer().listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  const url = `ws://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+  for (const words of [["top"], ["stream-bot-status"], ["record"]]) {
+    const what = words[0] === "record" ? ["never.ndjson", "stream-bot-status"] : [];
+    const ended = command([...words, "--for", "20ms", "--url", url, ...what]);
+    expect({ words, code: await ended.code, errors: ended.errors }).toEqual({ words, code: 0, errors: [] });
+  }
+  mute.close();
 });

@@ -1,7 +1,7 @@
 import { getEventListeners, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
-import { afterAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket as WsWebSocket } from "ws";
 import { generatedFiles } from "../scripts/generated-files.ts";
 import { CacheError, type WebSocketClass } from "../src/client/index.ts";
@@ -366,4 +366,31 @@ test("connecting can be given up, and the signal has no say afterwards", async (
   expect(getEventListeners(after.signal, "abort")).toHaveLength(0);
   after.abort();
   expect(await client.getExchanges()).toEqual(["binance"]);
+});
+
+test.each([
+  ["Node is only played, as in Bun,", { versions: { ...process.versions, bun: "1.0.0" } }],
+  ["Node is only played, as in Deno,", { versions: { ...process.versions, deno: "2.0.0" } }],
+  ["there is no Node", undefined],
+])("where %s the WebSocket that is there is used", async (_, process) => {
+  let made = 0;
+  class Own extends WsWebSocket {
+    constructor(url: string, protocols?: string[]) {
+      super(url, protocols);
+      made++;
+    }
+  }
+  // Which class it is has been decided before anything is waited for.
+  const connected = (stubs: Readonly<Record<string, unknown>>) => {
+    for (const [name, value] of Object.entries(stubs)) vi.stubGlobal(name, value);
+    const client = fullonCacheApi(gateway.server.url);
+    vi.unstubAllGlobals();
+    return client;
+  };
+  await using own = await connected({ process, WebSocket: Own });
+  await own.ping();
+  expect(made).toBe(1);
+  await using node = await connected({ WebSocket: Own });
+  await node.ping();
+  expect(made).toBe(1);
 });

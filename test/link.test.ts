@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, onTestFinished, test, vi } from "vitest";
 import { WebSocket } from "ws";
 import { type ConnectionStatus, Link, type LinkOptions, type WebSocketClass } from "../src/client/link.ts";
@@ -188,4 +189,31 @@ test("close() while connecting ends it without a word from the socket", async ()
   await until(() => expect(other.told.opened).toBe(1));
   expect(told.states.map(({ state }) => state)).toEqual(["connecting", "closed"]);
   expect(told.opened).toBe(0);
+});
+
+test("a token that comes when nobody wants it any more is not used, nor is its failure told", async () => {
+  await using peer = await startPeer(() => {});
+  const sources = [() => delay(30, "token"), () => delay(30).then(() => Promise.reject(new Error("none")))];
+  const links = sources.map((token) => open(peer.url, { token }));
+  for (const { link } of links) link.close();
+  await delay(60);
+  for (const { told } of links) expect(told.states.map(({ state }) => state)).toEqual(["connecting", "closed"]);
+  expect(peer.connections).toBe(0);
+});
+
+test("a failure that is no error is told without its words", async () => {
+  await using peer = await startPeer(() => {});
+  const { pauses } = open(peer.url, { token: () => Promise.reject("nothing") });
+  await until(() => expect(pauses()).toHaveLength(1));
+  expect(pauses()[0]?.reason).toMatchObject({ code: "UNAUTHORIZED", message: `no token could be got for ${peer.url}` });
+  class Thrower {
+    constructor() {
+      throw "no";
+    }
+  }
+  const { told } = open(peer.url, { WebSocket: Thrower as unknown as WebSocketClass });
+  expect(told.states[1]).toMatchObject({
+    state: "closed",
+    reason: { message: expect.stringContaining("no WebSocket") },
+  });
 });

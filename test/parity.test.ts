@@ -1,11 +1,9 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { operationsByWireName } from "../src/operations/index.ts";
 import { answer, dataOf, type Snapshot, snapshot } from "./kit/answers.ts";
 import { type Frame, startGateway, type TestGateway, type Wire } from "./kit/gateway.ts";
 import { fixtureNowMs } from "./kit/redis.ts";
+import { TestFile } from "./kit/tokens.ts";
 
 type Json = Record<string, unknown>;
 
@@ -269,8 +267,8 @@ test("one currency is that one alone, also where another of the account cannot b
 });
 
 test("with a map, users have the accounts that it names and no others", async () => {
-  const accountsFile = join(mkdtempSync(join(tmpdir(), "accounts-")), "accounts.json");
-  writeFileSync(accountsFile, '{"1001": {"binance": 1, "kraken": "2"}, "1002": {"bitmex": 3}}');
+  const map = { 1001: { binance: 1, kraken: "2" }, 1002: { bitmex: 3 } };
+  const accountsFile = new TestFile("accounts.json", map).path;
   await using mapped = await startGateway({ to: gateway.redis, accountsFile, now: () => now });
   const client = await mapped.wire();
   expect(await answer(client, "get_balance", { user_id: "1001", exchange: "kraken" })).toMatchObject({

@@ -1,4 +1,5 @@
 import { describe, test } from "vitest";
+import { movedTo } from "../src/redis/sentinel.ts";
 import { Asking } from "./kit/asking.ts";
 import { figure, isLong, scaled } from "./kit/chaos.ts";
 import { followAll } from "./kit/follow-all.ts";
@@ -191,5 +192,19 @@ describe.concurrent("under Sentinel", () => {
     await using gateway = await startBehind(`127.0.0.1:${sentinel.port}`, redis, { redisSentinelMaster: "another" });
     expect(await state(gateway)).toMatchObject({ connected: false });
     expect(JSON.stringify(gateway.lines)).toContain("it knows no master of this name");
+  });
+});
+
+test("an address keeps what it says of the way in, wherever Redis has moved", ({ expect }) => {
+  const host = "::1";
+  expect(movedTo({ host, port: 7 }, { url: "rediss://reader:pass@old:1/2" })).toEqual({
+    url: "rediss://reader:pass@[::1]:7/2",
+    host,
+    port: 7,
+  });
+  expect(movedTo({ host, port: 7 }, { username: "reader", host: "old" })).toEqual({
+    username: "reader",
+    host,
+    port: 7,
   });
 });

@@ -118,7 +118,8 @@ const flagWidth = 20;
 /** What a command is for and what it takes, for people. */
 export async function helpOf(name: string, command: Command): Promise<string> {
   const { about, takes, flags, notes } = command;
-  const usage = ["fullon-cache-api", name, ...(takes === undefined ? [] : [takes]), "[flags]"].join(" ");
+  const hasFlags = Object.keys(flags).length > 0;
+  const usage = ["fullon-cache-api", name, takes, hasFlags && "[flags]"].filter(Boolean).join(" ");
   const examples = (await command.examples()).map(
     ([call, does]) => `  fullon-cache-api ${call}${does === undefined ? "" : `    ${does}`}`,
   );
@@ -126,6 +127,6 @@ export async function helpOf(name: string, command: Command): Promise<string> {
     `  --${`${flag} ${value}`.trim().padEnd(flagWidth)} ${about}`,
     ...(more === undefined ? [] : [`${" ".repeat(flagWidth + 5)}${more}`]),
   ]);
-  const parts = [about, `  ${usage}`, examples.join("\n"), ["Flags:", ...lines].join("\n"), ...(notes ? [notes] : [])];
-  return parts.join("\n\n");
+  const parts = [about, `  ${usage}`, examples.join("\n"), hasFlags && ["Flags:", ...lines].join("\n"), notes];
+  return parts.filter(Boolean).join("\n\n");
 }

@@ -3,6 +3,7 @@ import type { CacheError } from "../protocol/errors.ts";
 import type { Redis } from "../redis/redis.ts";
 import { isObject, parsePython, seconds } from "../redis/values.ts";
 import { clockToleranceS } from "./data-findings.ts";
+import { whenAborted } from "./ending.ts";
 import { type Finding, findingsOf, quantile, some, span } from "./finding.ts";
 import { type RoundTrip, roundTrip } from "./round-trip.ts";
 
@@ -94,8 +95,7 @@ export async function* latencyFindings(cache: CacheClient, redis: Redis, signal:
     for (const { stream } of streams) void stream.return();
   };
   const direct = await hearDirectly(redis, exchanges);
-  if (signal.aborted) stop();
-  else signal.addEventListener("abort", stop, { once: true });
+  whenAborted(signal, stop);
   await Promise.all(
     streams.map(async ({ exchange, stream }) => {
       for await (const { snapshot, removed, symbol, timestamp } of stream)

@@ -1,3 +1,6 @@
+// What is outside of a row is as far away as can be.
+const cell = (row: readonly number[], at: number) => row[at] ?? Number.POSITIVE_INFINITY;
+
 /** How many letters have to be put in, taken out, changed or swapped with their neighbour to make one word the other. */
 function distance(one: string, other: string): number {
   let before: number[] = [];
@@ -6,14 +9,14 @@ function distance(one: string, other: string): number {
     const next = [i];
     for (let j = 1; j <= other.length; j++) {
       const isSame = one[i - 1] === other[j - 1];
-      const least = Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (isSame ? 0 : 1));
+      const least = Math.min(cell(row, j) + 1, cell(next, j - 1) + 1, cell(row, j - 1) + (isSame ? 0 : 1));
       const isSwapped = one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1];
-      next.push(isSwapped ? Math.min(least, (before[j - 2] ?? least) + 1) : least);
+      next.push(isSwapped ? Math.min(least, cell(before, j - 2) + 1) : least);
     }
     before = row;
     row = next;
   }
-  return row[other.length] ?? 0;
+  return cell(row, other.length);
 }
 
 /** The word that somebody may have meant; undefined where none is near. */

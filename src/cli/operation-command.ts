@@ -8,8 +8,7 @@ import type { Update } from "../protocol/frames.ts";
 import { commandName, methodName, wireName } from "../protocol/names.ts";
 import { printable } from "../protocol/printable.ts";
 import { type Command, type Example, type Flag, type Given, UsageError } from "./command.ts";
-import { count } from "./duration.ts";
-import { Ending, endFlags } from "./ending.ts";
+import { countFlag, Ending, endFlags, mostUpdates, whenAborted } from "./ending.ts";
 import { connect, connectUntil, gatewayFlags } from "./gateway.ts";
 import type { Terminal } from "./terminal.ts";
 import { answerLines, View } from "./view.ts";
@@ -19,7 +18,7 @@ export const jsonFlag = {
   json: { about: "one JSON value per line, as it is anyway where the output is no terminal" },
 } as const satisfies Record<string, Flag>;
 
-const streamFlags = { ...endFlags, count: { value: "<n>", about: "end after so many updates" } } as const;
+const streamFlags = { ...endFlags, ...countFlag() } as const;
 
 /** What a schema says of a parameter, as far as a command line needs it. */
 interface Kind {
@@ -47,7 +46,7 @@ export function parametersOf(name: string, operation: Operation, given: Given): 
   }
   for (const [parameter, schema] of ownParams(operation)) {
     if (words.length === 0 || Object.hasOwn(params, parameter)) continue;
-    params[parameter] = isList(schema) ? words.splice(0) : valueFrom(schema, words.shift() ?? "");
+    params[parameter] = isList(schema) ? words.splice(0) : valueFrom(schema, String(words.shift()));
   }
   const fault =
     words.length > 0
@@ -76,23 +75,11 @@ function flagsOf({ params, kind }: Operation): Record<string, Flag> {
 
 const isNumeric = (schema: TSchema) => /^(integer|number)$/.test((schema as Kind).type ?? "");
 
-/** Text as a shell takes it for one word. */
-function quoted(text: string): string {
-  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
 /** A call of an operation with what is needed, and one with everything it takes. */
 async function examplesOf(name: string, wire: string, operation: Operation): Promise<Example[]> {
   const { exampleParams } = await import("../docs/examples.ts");
   const params = exampleParams(wire, operation);
-  const call = (own: [string, TSchema][]) =>
-    [
-      name,
-      ...own
-        .flatMap(([one]) => params[one])
-        .map(String)
-        .map(quoted),
-    ].join(" ");
+  const call = (own: [string, TSchema][]) => [name, ...own.flatMap(([one]) => params[one])].join(" ");
   const all = ownParams(operation);
   const needed = all.filter(([, schema]) => !Type.IsOptional(schema));
   return [...new Set([call(needed), call(all)])].map((text) => [text]);
@@ -194,14 +181,12 @@ class Updates implements Disposable {
 }
 
 async function follow(operation: LiveQuery, asked: Asked, given: Given, terminal: Terminal): Promise<void> {
-  const most = given.flag("count") === undefined ? Number.POSITIVE_INFINITY : count(given.flag("count") ?? "", "count");
+  const most = mostUpdates(given);
   using ending = new Ending(given, terminal);
   await using cache = await connectUntil(ending.signal, given, terminal);
   if (!cache) return;
   const stream = call(cache, asked) as Stream<object>;
-  const stop = () => void stream.return();
-  if (ending.signal.aborted) stop();
-  else ending.signal.addEventListener("abort", stop, { once: true });
+  whenAborted(ending.signal, () => void stream.return());
   void tellState(stream, terminal);
   using updates = new Updates(operation, terminal, given.flag("json") !== undefined);
   let shown = 0;

@@ -5,8 +5,7 @@ import type { CacheClient } from "../client/websocket-client.ts";
 import { operationsByWireName } from "../operations/index.ts";
 import { commandName, methodName } from "../protocol/names.ts";
 import { type Command, given, UsageError } from "./command.ts";
-import { count } from "./duration.ts";
-import { Ending, endFlags } from "./ending.ts";
+import { countFlag, Ending, endFlags, mostUpdates, whenAborted } from "./ending.ts";
 import { connectUntil, gatewayFlags } from "./gateway.ts";
 import { call, failed, operationCommands, parametersOf } from "./operation-command.ts";
 import { type RecordedStream, RecordingWriter } from "./recording.ts";
@@ -18,7 +17,7 @@ export const record: Command = {
   about: "Writes what comes of some streams into a file, with the time at which it came, until Ctrl-C.",
   takes: `<file> <stream> [parameters…] [${between} <stream> [parameters…]]…`,
   endsFlags: true,
-  flags: { ...endFlags, count: { value: "<n>", about: "end after so many updates of all streams" }, ...gatewayFlags },
+  flags: { ...endFlags, ...countFlag(" of all streams"), ...gatewayFlags },
   notes: `Each stream is written as its command, its own flags included; ${between} stands between them. The file must not be there yet;
 only you may read it, since it may hold what is nobody else's business. Each of its lines is JSON.`,
   examples: () => [
@@ -29,8 +28,7 @@ only you may read it, since it may hold what is nobody else's business. Each of 
     const [file = "", ...words] = asked.words;
     const streams = streamsIn(words);
     if (file === "") throw new UsageError("say into which file; record --help has an example");
-    const most = asked.flag("count");
-    let left = most === undefined ? Number.POSITIVE_INFINITY : count(most, "count");
+    let left = mostUpdates(asked);
     using ending = new Ending(asked, terminal);
     const tap = new Tap();
     const cache = await connectUntil(ending.signal, asked, terminal, { WebSocket: tap.WebSocket });
@@ -89,9 +87,7 @@ function streamNames(): string[] {
 async function follow(cache: CacheClient, { operation, params }: RecordedStream, ending: Ending): Promise<void> {
   const method = methodName(operation) as keyof CacheClient & string;
   const stream = call(cache, { method, params }) as Stream<object>;
-  const stop = () => void stream.return();
-  if (ending.signal.aborted) stop();
-  else ending.signal.addEventListener("abort", stop, { once: true });
+  whenAborted(ending.signal, () => void stream.return());
   try {
     for await (const _update of stream);
   } catch (error) {

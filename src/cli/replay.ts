@@ -1,11 +1,10 @@
 import { version } from "../server/package.ts";
 import { type Command, UsageError } from "./command.ts";
 import { count } from "./duration.ts";
-import { Ending, endFlags } from "./ending.ts";
+import { Ending, endFlags, untilEnd } from "./ending.ts";
 import { some, span } from "./finding.ts";
 import { Recording } from "./recording.ts";
 import { ReplayServer } from "./replay-server.ts";
-import { untilEnd } from "./terminal.ts";
 
 const standardPort = "8765";
 

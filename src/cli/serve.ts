@@ -1,9 +1,10 @@
 import cluster from "node:cluster";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
 import type { Command, Given } from "./command.ts";
+import { untilEnd } from "./ending.ts";
 import { explained } from "./explained.ts";
 import { settingFlags, settingsFor } from "./flags.ts";
-import { type Terminal, untilEnd } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
 import { work } from "./worker.ts";
 import { Workers } from "./workers.ts";
 

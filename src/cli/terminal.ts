@@ -26,11 +26,3 @@ export interface Terminal {
   /** What its lines are shown on; undefined where they go into a file or a pipe. */
   readonly screen?: Screen | undefined;
 }
-
-/** Resolves when the command is to end. */
-export function untilEnd({ signal }: Pick<Terminal, "signal">): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}

@@ -5,12 +5,12 @@ import { CacheError } from "../protocol/errors.ts";
 import type { Update } from "../protocol/frames.ts";
 import { Board } from "./board.ts";
 import type { Command } from "./command.ts";
-import { Ending, endFlags } from "./ending.ts";
+import { Ending, endFlags, untilEnd } from "./ending.ts";
 import { FullScreen, keysIn } from "./full-screen.ts";
 import { connectUntil, gatewayFlags } from "./gateway.ts";
 import { panes, summaryLine, viewLines } from "./panes.ts";
 import { roundTrip } from "./round-trip.ts";
-import { type Screen, type Terminal, untilEnd } from "./terminal.ts";
+import type { Screen, Terminal } from "./terminal.ts";
 
 /** Numbers that change more often cannot be read. */
 const drawMs = 250;

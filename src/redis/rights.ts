@@ -57,10 +57,6 @@ export const writingCommands: readonly string[] = writing.map((one) => one.name)
 // key it is granted: who means a user to read does not grant it a command that writes.
 const isNotGranted = /\bto run the\b|^ERR (unknown (sub)?command|Command '.*' not found|\w+ command not allowed)/i;
 
-function isGranted(answer: string): boolean {
-  return !isNotGranted.test(answer);
-}
-
 /** What an attempt is answered, be it a refusal. */
 async function answerTo(attempt: Promise<unknown>): Promise<string> {
   try {
@@ -69,6 +65,14 @@ async function answerTo(attempt: Promise<unknown>): Promise<string> {
     if (error instanceof ErrorReply) return error.message;
     throw error;
   }
+}
+
+/** The commands of which an attempt is not refused for what they are. */
+async function granted(attempt: (words: string[]) => Promise<unknown>): Promise<string[]> {
+  const tried = await Promise.all(
+    writing.map(async (one) => ({ name: one.name, answer: await answerTo(attempt([...one.words])) })),
+  );
+  return tried.filter(({ answer }) => !isNotGranted.test(answer)).map((one) => one.name);
 }
 
 /**
@@ -81,8 +85,7 @@ export async function grantedWrites(user: string, ask: Ask): Promise<readonly st
   const answer = await answerTo(ask("ACL DRYRUN", user, "PING"));
   if (/^ERR unknown command\b/i.test(answer)) return writingCommands;
   if (/^(NOPERM|ERR)\b/.test(answer)) return undefined;
-  const answers = await Promise.all(writing.map(({ words }) => answerTo(ask("ACL DRYRUN", user, ...words))));
-  return writingCommands.filter((_, at) => isGranted(answers[at] ?? ""));
+  return granted((words) => ask("ACL DRYRUN", user, ...words));
 }
 
 /**
@@ -96,8 +99,7 @@ export function probedWrites({ beside }: Pick<Greeted, "beside">): Promise<reado
     // Everybody may say HELLO, and to repeat it does nothing.
     const refused = await answerTo(client.sendCommand(["HELLO", "2"]));
     if (/^NOPERM\b/.test(listening) || !/^ERR .*allowed in this context/.test(refused)) return undefined;
-    const answers = await Promise.all(writing.map(({ words }) => answerTo(client.sendCommand(words))));
-    return writingCommands.filter((_, at) => isGranted(answers[at] ?? ""));
+    return granted((words) => client.sendCommand(words));
   });
 }
 
