@@ -5,6 +5,9 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { RESP_TYPES } from "redis";
 import { expect, test, vi } from "vitest";
+import { type Given, given } from "../src/cli/command.ts";
+import { settingsFor } from "../src/cli/flags.ts";
+import { serve } from "../src/cli/serve.ts";
 import type { Terminal } from "../src/cli/terminal.ts";
 import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { flagOf, type Setting, type SettingName, settings } from "../src/server/settings.ts";
@@ -83,6 +86,17 @@ test.each(["serve", "demo"])("%s --help lists every setting with what it allows"
   }
 });
 
+test("a time may be written with its unit instead", () => {
+  const read = (...args: readonly string[]) => {
+    const asked = given(serve, args) as Given;
+    const { drainMs, staleAfterS } = settingsFor(asked, { env: { STALE_AFTER_S: "7" } } as unknown as Terminal);
+    return [drainMs, staleAfterS];
+  };
+  expect(read("--drain", "10s")).toEqual([10_000, 7]);
+  expect(read("--drain=250ms", "--stale-after=2m")).toEqual([250, 120]);
+  expect(read("--drain", "10s", "--drain-ms", "3", "--stale-after", "1")).toEqual([3, 1]);
+});
+
 test.each([
   [["--port", "http"], {}, '--port: "http" is not allowed; it must be an integer 0–65535'],
   [["--port", "-1"], {}, '--port: "-1" is not allowed; it must be an integer 0–65535'],
@@ -94,6 +108,9 @@ test.each([
   ],
   [[], { PORT: "65536" }, 'PORT: "65536" is not allowed; it must be an integer 0–65535'],
   [[], { CACHE_PORT: "0" }, 'CACHE_PORT: "0" is not allowed; it must be an integer 1–65535'],
+  [["--drain", "soon"], {}, '--drain: "soon" is not allowed; it must be a time like 500ms, 10s, 5m or 1h'],
+  [["--drain", "1h"], {}, '--drain-ms: "3600000" is not allowed; it must be an integer 0–600000'],
+  [["--stale-after", "500ms"], {}, '--stale-after-s: "0.5" is not allowed; it must be an integer 1–86400'],
   [["--port"], {}, "Option '--port <value>' argument missing; --help lists the flags"],
   [["--host", "--port", "0"], {}, "Option '--host' argument is ambiguous; --help lists the flags"],
   [["--prot", "0"], {}, "Unknown option '--prot'; --help lists the flags"],

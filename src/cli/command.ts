@@ -9,6 +9,8 @@ export interface Flag {
   readonly value?: string;
   /** A second line in the help. */
   readonly more?: string;
+  /** Another way to write one that the help shows. */
+  readonly isAlias?: true;
 }
 
 /** A command: what the help says of it, what it takes, and what it does. */
@@ -113,6 +115,11 @@ function joined(args: readonly string[]): string[] {
   return words;
 }
 
+/** The flags that people are shown. */
+export function shownFlags(flags: Command["flags"]): [string, Flag][] {
+  return Object.entries(flags).filter(([, { isAlias }]) => !isAlias);
+}
+
 const flagWidth = 20;
 
 /** What a command is for and what it takes, for people. */
@@ -123,7 +130,7 @@ export async function helpOf(name: string, command: Command): Promise<string> {
   const examples = (await command.examples()).map(
     ([call, does]) => `  fullon-cache-api ${call}${does === undefined ? "" : `    ${does}`}`,
   );
-  const lines = Object.entries(flags).flatMap(([flag, { value = "", about, more }]) => [
+  const lines = shownFlags(flags).flatMap(([flag, { value = "", about, more }]) => [
     `  --${`${flag} ${value}`.trim().padEnd(flagWidth)} ${about}`,
     ...(more === undefined ? [] : [`${" ".repeat(flagWidth + 5)}${more}`]),
   ]);

@@ -1,4 +1,4 @@
-import { type Command, UsageError } from "./command.ts";
+import { type Command, shownFlags, UsageError } from "./command.ts";
 
 const program = "fullon-cache-api";
 
@@ -97,7 +97,7 @@ const shells = { bash, zsh, fish };
 
 function completed(name: string, { about, flags, words = [] }: Command): Completed {
   const all: Command["flags"] = { ...flags, help: { about: "what it is for and what it takes" } };
-  const known = Object.entries(all).map(([flag, { about, value }]) => ({
+  const known = shownFlags(all).map(([flag, { about, value }]) => ({
     name: flag,
     about,
     takesValue: value !== undefined,
