@@ -6,7 +6,7 @@ import { fullonCacheApi } from "../src/client/websocket-client.ts";
 import { startMarket } from "../src/demo/market.ts";
 import { operations } from "../src/operations/index.ts";
 import type { Operation } from "../src/operations/operation.ts";
-import { inEmptyFolder, outcome } from "./kit/command.ts";
+import { command, inEmptyFolder, outcome } from "./kit/command.ts";
 import { startGateway, type TestGateway } from "./kit/gateway.ts";
 import { startProxy } from "./kit/proxy.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
@@ -295,4 +295,15 @@ test("of very many keys some are looked into, and it says how many", async () =>
   expect(found((await of(gateway)).findings, "ok")).toContainEqual(
     expect.stringMatching(/^data: TRADE:STATUS:\*: 1,100 keys, of which 1000 were looked into/),
   );
+});
+
+test("with the demo all is well", async () => {
+  await using demo = command(["demo", "--port", "0"]);
+  const redisUrl = (await demo.line("a private Redis")).split(": ")[1] ?? "";
+  const { code, findings } = await diagnosis(redisUrl, await demo.url());
+  expect({ code, wrong: found(findings, "wrong"), notes: found(findings, "note") }).toEqual({
+    code: 0,
+    wrong: [],
+    notes: [],
+  });
 });

@@ -88,7 +88,7 @@ test("what is recorded can be played to a client that does not know it", async (
     "stream-order-queue kraken",
   ];
   const words = streams.join(" -- ").split(" ");
-  const recorded = await outcome(["record", "--count", "400", "all.ndjson", ...words], env);
+  const recorded = await outcome(["record", "all.ndjson", "--count", "400", ...words], env);
   expect(recorded).toEqual({ code: 0, lines: [], errors: [] });
   await market.stop();
   const frames = framesOf("all.ndjson");

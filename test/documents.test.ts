@@ -23,10 +23,10 @@ import {
 import { operations, operationsByWireName } from "../src/operations/index.ts";
 import type { LiveQuery, Operation } from "../src/operations/operation.ts";
 import { errorCodes, isErrorCode } from "../src/protocol/errors.ts";
+import { readerRules } from "../src/redis/reader.ts";
 import { readSettings, type SettingName, settings } from "../src/server/settings.ts";
 import { CacheWebSocketServer } from "../src/server/websocket-server.ts";
 import { blocks, makeProgramFolder, programsIn } from "./kit/documents.ts";
-import { accessRules } from "./kit/redis.ts";
 
 const run = promisify(execFile);
 const documents = readdirSync(".").filter((name) => name.endsWith(".md"));
@@ -118,7 +118,7 @@ test("every error code is raised somewhere", () => {
 test("the Redis user in README.md is the one that the tests use", () => {
   const block = blocks("README.md", "").find((text) => text.startsWith("ACL SETUSER"));
   const words = (text: string) => text.trim().split(/\s+/);
-  expect(words(block ?? "")).toEqual(["ACL", "SETUSER", "fullon_cache_api", ...words(accessRules("PASSWORD"))]);
+  expect(words(block ?? "")).toEqual(["ACL", "SETUSER", "fullon_cache_api", ...words(readerRules("PASSWORD"))]);
 });
 
 /** The anchors of the headings of a document, as GitHub makes them. */

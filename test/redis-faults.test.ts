@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, test } from "vitest";
+import { readerRules } from "../src/redis/reader.ts";
 import { Asking } from "./kit/asking.ts";
 import { figure, isLong, scaled } from "./kit/chaos.ts";
 import { followAll } from "./kit/follow-all.ts";
 import { type Frame, startGateway, type TestGateway, type Wire } from "./kit/gateway.ts";
 import { Picture } from "./kit/picture.ts";
 import { startProxy } from "./kit/proxy.ts";
-import { accessRules, startRedis, type TestRedis } from "./kit/redis.ts";
+import { startRedis, type TestRedis } from "./kit/redis.ts";
 import { beat, follow, pushTrades, saveOrder, setTicker, streamKinds } from "./kit/streams.ts";
 
 const user = "fullon_cache_api";
@@ -568,7 +569,7 @@ describe.concurrent("when Redis", () => {
           error_code: "CACHE_UNAVAILABLE",
           error: "Redis does not let the gateway read now (NOPERM)",
         });
-      await redis.command(["ACL", "SETUSER", user, ...accessRules("only-for-tests").split(/\s+/)]);
+      await redis.command(["ACL", "SETUSER", user, ...readerRules("only-for-tests").split(/\s+/)]);
       await streams.all("live");
       await streams.converge();
       await streams.write(redis, 3);

@@ -21,8 +21,8 @@ export interface Command {
   readonly takes?: string;
   /** Words that the first of them can be; for completion. */
   readonly words?: readonly string[];
-  /** Where its flags end with the first word: what follows belongs to other commands. */
-  readonly endsFlags?: true;
+  /** With which of its words its own flags end: what follows belongs to other commands. Undefined: they end nowhere. */
+  readonly endsFlags?: number;
   readonly flags: Readonly<Record<string, Flag>>;
   /** What else there is to know, as lines for the end of the help. */
   readonly notes?: string;
@@ -86,21 +86,19 @@ function parsed(args: readonly string[], flags: Command["flags"], allowPositiona
 
 /** Reads what a command was given; undefined where only its help is wanted. @throws UsageError */
 export function given({ flags, takes, endsFlags }: Command, args: readonly string[]): Given | undefined {
-  const end = endsFlags ? firstWord(args, flags) : args.length;
+  const end = endsFlags === undefined ? args.length : placeOf(endsFlags, args, flags);
   const { values, positionals } = parsed(args.slice(0, end), flags, takes !== undefined);
   if (values["help"] !== undefined) return undefined;
   const found = Object.entries(values as Record<string, readonly (string | boolean)[]>);
   return new Given(new Map(found.map(([name, all]) => [name, all.map(String)])), [...positionals, ...args.slice(end)]);
 }
 
-/** Where the first word stands that is neither a flag nor the value of one. */
-function firstWord(args: readonly string[], flags: Command["flags"]): number {
-  for (let at = 0; at < args.length; at++) {
-    const arg = args[at] ?? "";
-    if (!arg.startsWith("-")) return at;
-    if (arg.startsWith("--") && !arg.includes("=") && flags[arg.slice(2)]?.value !== undefined) at++;
-  }
-  return args.length;
+/** Where the nth word stands that is neither a flag nor the value of one. */
+function placeOf(nth: number, args: readonly string[], flags: Command["flags"]): number {
+  let words = 0;
+  const isValue = (before = "") => before.startsWith("--") && flags[before.slice(2)]?.value !== undefined;
+  const place = args.findIndex((arg, at) => !arg.startsWith("-") && !isValue(args[at - 1]) && ++words === nth);
+  return place < 0 ? args.length : place;
 }
 
 /** `--port -1` as `--port=-1`, so that it is refused for what it says and not for looking like a flag. */
@@ -126,7 +124,9 @@ const flagWidth = 20;
 export async function helpOf(name: string, command: Command): Promise<string> {
   const { about, takes, flags, notes } = command;
   const hasFlags = Object.keys(flags).length > 0;
-  const usage = ["fullon-cache-api", name, takes, hasFlags && "[flags]"].filter(Boolean).join(" ");
+  const own = hasFlags && "[flags]";
+  const words = command.endsFlags === undefined ? [takes, own] : [own, takes];
+  const usage = ["fullon-cache-api", name, ...words].filter(Boolean).join(" ");
   const examples = (await command.examples()).map(
     ([call, does]) => `  fullon-cache-api ${call}${does === undefined ? "" : `    ${does}`}`,
   );

@@ -3,6 +3,7 @@ import { merge } from "../client/merge.ts";
 import { type CacheClient, fullonCacheApi } from "../client/websocket-client.ts";
 import { startMarket } from "../demo/market.ts";
 import { startRedisServer } from "../demo/redis-server.ts";
+import { readerArguments, readerName } from "../redis/reader.ts";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
 import type { Command, Given } from "./command.ts";
 import { namesRedis, settingFlags, settingsFor } from "./flags.ts";
@@ -11,6 +12,8 @@ import { TickerLines } from "./ticker-lines.ts";
 
 /** A price that moves more often than this is shown no more often: lines are to be read. */
 const intervalMs = 1_000;
+/** Of the reader of a Redis that only this machine can reach. */
+const password = "demo";
 
 /**
  * Shows everything at work: a private Redis with a simulated market, the gateway, and live tickers read back through the
@@ -28,14 +31,15 @@ export const demo: Command = {
 };
 
 async function showAll(given: Given, terminal: Terminal): Promise<void> {
-  // Nobody need be warned that the user of a Redis of our own may do everything.
-  const presets = { "log-level": namesRedis(given) ? "warn" : "error", "log-format": "text" };
-  const settings = settingsFor(given, terminal, presets);
-  await using redis = namesRedis(given) ? undefined : await startRedisServer();
-  await using server = new CacheWebSocketServer({ ...settings, redisUrl: redis?.url ?? settings.redisUrl });
+  const settings = settingsFor(given, terminal, { "log-level": "warn", "log-format": "text" });
+  // As it should be elsewhere: the gateway has a user that may read, and Redis tells it that this is so.
+  const rights = { arguments: readerArguments(password, "+acl|dryrun") };
+  await using redis = namesRedis(given) ? undefined : await startRedisServer(rights);
+  const redisUrl = redis ? `redis://${readerName}:${password}@127.0.0.1:${redis.port}` : settings.redisUrl;
+  await using server = new CacheWebSocketServer({ ...settings, redisUrl });
   await server.start();
   await using _market = redis && (await startMarket(redis.url));
-  if (redis) terminal.out(`a private Redis with a simulated market: ${redis.url}`);
+  if (redis) terminal.out(`a private Redis with a simulated market: ${redisUrl}`);
   terminal.out(`listening on ${server.url}`);
   await using cache = await fullonCacheApi(server.url);
   await printTickers(cache, terminal);

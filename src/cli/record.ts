@@ -16,13 +16,14 @@ const between = "--";
 export const record: Command = {
   about: "Writes what comes of some streams into a file, with the time at which it came, until Ctrl-C.",
   takes: `<file> <stream> [parameters…] [${between} <stream> [parameters…]]…`,
-  endsFlags: true,
+  endsFlags: 2,
   flags: { ...endFlags, ...countFlag(" of all streams"), ...gatewayFlags },
-  notes: `Each stream is written as its command, its own flags included; ${between} stands between them. The file must not be there yet;
-only you may read it, since it may hold what is nobody else's business. Each of its lines is JSON.`,
+  notes: `Each stream is written as its command, its own flags included; ${between} stands between them, and the flags of the recording
+before the first of them. The file must not be there yet; only you may read it, since it may hold what is nobody else's
+business. Each of its lines is JSON.`,
   examples: () => [
     [`record out.ndjson stream-tickers binance ${between} stream-orders binance`],
-    ["record --for 10m out.ndjson stream-tickers binance BTC/USDT --interval-ms 100"],
+    ["record out.ndjson --for 10m stream-tickers binance BTC/USDT --interval-ms 100"],
   ],
   async run(asked, terminal) {
     const [file = "", ...words] = asked.words;

@@ -2,21 +2,12 @@ import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient, type RedisClientType } from "redis";
 import { type RedisServer, startRedisServer } from "../../src/demo/redis-server.ts";
+import { readerArguments, readerName } from "../../src/redis/reader.ts";
 
 /** The moment the fixtures were recorded at: processes are judged against it. */
 export const fixtureNowMs = 1_795_330_960_123.3;
 
-const user = "fullon_cache_api";
 const password = "only-for-tests";
-
-/** The rules of the Redis user that is enough for the gateway, and nothing besides. */
-export const accessRules = (password: string) => `reset on >${password} resetkeys resetchannels -@all
-  %R~tickers:* %R~ticker_time:* %R~accounts %R~account_positions %R~order_status:* %R~new_orders:*
-  %R~block_exchange %R~opening_position %R~bot_status %R~trades:* %R~user_trades:*
-  %R~TRADE:STATUS:* %R~USER_TRADE:STATUS:* %R~ohlcv:* %R~process:* &ticker_updates:*
-  +get +mget +hget +hmget +hgetall +hlen +hexists +lrange +llen +exists +ttl +pttl +type +scan
-  +ping +client|id +client|setname +client|tracking +client|trackinginfo
-  +subscribe +psubscribe +unsubscribe +punsubscribe`;
 
 /** Something that a client asked for and the server's access rules refused. */
 export interface Refusal {
@@ -61,7 +52,7 @@ export class TestRedis implements AsyncDisposable {
 
   /** Where only what the gateway needs is permitted. */
   get gatewayUrl(): string {
-    return `redis://${user}:${password}@127.0.0.1:${this.port}`;
+    return `redis://${readerName}:${password}@127.0.0.1:${this.port}`;
   }
 
   get port(): number {
@@ -154,6 +145,6 @@ export function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
 
 function launch(port?: number, more: readonly string[] = []): Promise<RedisServer> {
   // As an argument, so that the user exists before the first gateway can knock.
-  const given = { arguments: ["--user", user, ...accessRules(password).split(/\s+/), ...more] };
+  const given = { arguments: [...readerArguments(password), ...more] };
   return startRedisServer(port === undefined ? given : { ...given, port });
 }
