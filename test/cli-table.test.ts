@@ -70,6 +70,19 @@ test("columns stay under one another, figures at their right", () => {
   expect(table.head).toBe("name       …");
 });
 
+test("no number is shown in part", () => {
+  const columns = [{ head: "name" }, { head: "price", isNumber: true }, { head: "volume", isNumber: true }];
+  const at = (width: number) => new Table(columns, width).lines([["abc", "12345.678", "1234"]]).at(-1);
+  expect([24, 23, 22, 17, 16, 5].map(at)).toEqual([
+    "abc   12345.678    1234",
+    "abc   12345.678    1234",
+    "abc   12345.678  …",
+    "abc   …",
+    "abc   …",
+    "abc …",
+  ]);
+});
+
 test("a cell is text, whatever it was", () => {
   expect([null, undefined, true, 1e-7, "x\n", { a: ["\u0085"] }].map(cellText)).toEqual([
     "–",

@@ -66,7 +66,7 @@ export class Table {
   readonly #widths: number[];
   readonly #width: number;
 
-  /** @param width how wide a line may be; longer ones are cut */
+  /** @param width how wide a line may be; longer ones are cut, but not within a number */
   constructor(columns: readonly Column[], width = Number.POSITIVE_INFINITY) {
     this.#columns = columns;
     this.#widths = columns.map(({ head }) => textWidth(head));
@@ -100,6 +100,11 @@ export class Table {
       const room = " ".repeat(Math.max(0, (this.#widths[at] ?? 0) - textWidth(cell)));
       return this.#columns[at]?.isNumber ? room + cell : cell + room;
     });
-    return cut(padded.join("  ").trimEnd(), this.#width);
+    const whole = padded.join("  ").trimEnd();
+    if (textWidth(whole) <= this.#width) return whole;
+    // What is left of a number would be another number.
+    const last = padded.findIndex((_, at) => textWidth(padded.slice(0, at + 1).join("  ")) > this.#width - 3);
+    const isCut = this.#columns[last]?.isNumber !== true;
+    return cut(isCut ? whole : [...padded.slice(0, last), "…"].join("  "), this.#width);
   }
 }
