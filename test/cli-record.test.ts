@@ -276,6 +276,7 @@ test.each([
   [["replay", "a", "b"], 2, "say which one file"],
   [["replay", "a", "--speed", "-1"], 2, '--speed: "-1" is not allowed; it must be a number from 0'],
   [["replay", "a", "--port", "x"], 2, '--port: "x" is not allowed'],
+  [["replay", "a", "--port", "65536"], 2, '--port: "65536" is not allowed; it must be an integer 0–65535'],
   [["replay", "nowhere.ndjson"], 1, "ENOENT"],
 ] as const)("%j ends with exit code %i: %s", async (args, expected, message) => {
   const { code, lines, errors } = await outcome(args, env);
@@ -373,4 +374,13 @@ test("a stream is found again whatever the order in which it was asked for", asy
   await wire.ask("stream_tickers", { symbols: ["B", "A"], exchange: "one" });
   await wire.until(() => topics.every((topic) => wire.updates(topic).length === 1));
   wire.close();
+});
+
+test("a recording is shown to programs and pages of this machine, and to no other page", async () => {
+  await using replay = command(["replay", write("pages.ndjson", []), "--port", "0"]);
+  const url = await replay.url();
+  for (const origin of ["http://localhost:3000", "http://127.0.0.1:8765", "https://[::1]"])
+    (await Wire.open(url, { origin })).close();
+  for (const origin of ["https://evil.example", "http://localhost.evil.example", "null", "http://192.168.1.2"])
+    await expect(Wire.open(url, { origin }), origin).rejects.toThrow("401");
 });

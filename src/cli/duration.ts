@@ -13,8 +13,9 @@ export function duration(text: string, flag: string): number {
 }
 
 /** A number of things. @param flag which flag says it, for the message @throws UsageError */
-export function count(text: string, flag: string, least = 1): number {
+export function count(text: string, flag: string, least = 1, most = Number.MAX_SAFE_INTEGER): number {
   const number = Number(text);
-  if (text.trim() !== "" && Number.isSafeInteger(number) && number >= least) return number;
-  throw new UsageError(`--${flag}: ${JSON.stringify(text)} is not allowed; it must be an integer from ${least}`);
+  if (text.trim() !== "" && Number.isInteger(number) && number >= least && number <= most) return number;
+  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `${least}–${most}`;
+  throw new UsageError(`--${flag}: ${JSON.stringify(text)} is not allowed; it must be an integer ${range}`);
 }

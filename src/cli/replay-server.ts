@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { WebSocketServer } from "ws";
@@ -9,6 +10,7 @@ import type { ServerInfo } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
 import { protocolVersion, subprotocol } from "../protocol/frames.ts";
 import { type AskedStream, Requests } from "../server/requests.ts";
+import { isLoopback } from "../server/settings.ts";
 import type { RecordedStream, Recording } from "./recording.ts";
 import { ReplayClient, type Replayed } from "./replay-client.ts";
 import { ReplayTopic } from "./replay-topic.ts";
@@ -32,6 +34,11 @@ function keyOf(operation: string, { interval_ms: _pace, ...params }: Readonly<Re
   const plain = (value: unknown): unknown => (Array.isArray(value) ? value.map(plain).toSorted() : String(value));
   const entries = Object.entries(params).map(([name, value]) => [name, plain(value)] as const);
   return JSON.stringify([operation, entries.toSorted(([one], [other]) => (one < other ? -1 : 1))]);
+}
+
+/** Whether a web page comes from this machine; programs say nothing of where they come from. */
+function isOurs(origin: string | undefined): boolean {
+  return origin === undefined || (URL.canParse(origin) && isLoopback(new URL(origin).hostname));
 }
 
 /**
@@ -80,12 +87,14 @@ export class ReplayServer implements Replayed, AsyncDisposable {
     return { frames, duration };
   }
 
-  /** Listens, on this machine only: whoever reaches it may see everything. @throws Error the port is taken */
+  /** Listens, for this machine and its own web pages only: whoever is let in may see everything. @throws Error the port is taken */
   async listen(port: number): Promise<string> {
     const server = new WebSocketServer({
       host: "127.0.0.1",
       port,
       perMessageDeflate: false,
+      // Any page of the web can have a browser connect to this machine.
+      verifyClient: ({ req }: { req: IncomingMessage }) => isOurs(req.headers.origin),
       handleProtocols: (offered) => offered.has(subprotocol) && subprotocol,
     });
     this.#server = server;

@@ -14,7 +14,10 @@ export const replay: Command = {
   takes: "<file>",
   flags: {
     speed: { value: "<n>", about: "how fast: 2 takes half the time, 0 as fast as clients take it (1)" },
-    port: { value: "<n>", about: `the port to listen on, on this machine only; 0 takes a free one (${standardPort})` },
+    port: {
+      value: "<n>",
+      about: `the port to listen on, for programs and web pages of this machine only; 0 takes a free one (${standardPort})`,
+    },
     ...endFlags,
   },
   notes: `It begins with the first stream that somebody asks for. Who comes later finds things as they were recorded at that moment;
@@ -24,7 +27,7 @@ when it is over, they stay as they were at the end. Only the streams that were r
     const [file, ...more] = given.words;
     if (file === undefined || more.length > 0) throw new UsageError("say which one file; replay --help has an example");
     const speed = speedOf(given.flag("speed") ?? "1");
-    const port = count(given.flag("port") ?? standardPort, "port", 0);
+    const port = count(given.flag("port") ?? standardPort, "port", 0, 65_535);
     using ending = new Ending(given, terminal);
     await using server = new ReplayServer(new Recording(file), speed, version);
     const { frames, duration } = await server.load();
