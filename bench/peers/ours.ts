@@ -52,6 +52,8 @@ export const ours: Peer = {
     const port = await freePort();
     const keys = join(place.directory, "keys.json");
     const sha256 = createHash("sha256").update(apiKey).digest("hex");
+    const accounts = join(place.directory, "accounts.json");
+    writeFileSync(accounts, '{"1": {"binance": 1}}');
     writeFileSync(keys, JSON.stringify({ bench: { sha256, scope: "*:read accounts:any" } }));
     // Every limit is on, and too high to be reached.
     const limits = ["connections", "connections-per-address", "connections-per-user"].flatMap((limit) => [
@@ -60,7 +62,17 @@ export const ours: Peer = {
     ]);
     const settings = [
       ...["--port", `${port}`, "--redis-port", `${place.redisPort}`, "--log-level", "warn"],
-      ...["--api-keys-file", keys, "--message-rate", "10000000", "--message-burst", "10000000", ...limits],
+      ...[
+        "--api-keys-file",
+        keys,
+        "--accounts-file",
+        accounts,
+        "--message-rate",
+        "10000000",
+        "--message-burst",
+        "10000000",
+        ...limits,
+      ],
     ];
     const running = await serve(place, port, [process.execPath, main, "serve", ...settings, ...(place.flags ?? [])]);
     return { ...running, fanout: fanout(place.redisPort), queries: ourQueries };

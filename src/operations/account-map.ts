@@ -48,7 +48,14 @@ export function claimedAccounts(userId: string, claimed: ClaimedAccounts): Accou
 }
 
 /** Where nobody says which accounts there are. */
-export const noAccounts: Accounts = mappedAccounts({});
+export const noAccounts: Accounts = {
+  of(userId) {
+    throw new CacheError(
+      "ACCOUNT_NOT_FOUND",
+      `which accounts user ${userId} has is not known: there is no accounts file`,
+    );
+  },
+};
 
 /** Accounts where nobody gave a map and nobody has to say who he is: `exchange` if it is a number, else `user_id`, is the `ex_id` itself. */
 export const identityAccounts: Accounts = {
