@@ -29,11 +29,14 @@ async function pair() {
   if (client.readyState !== WebSocket.OPEN) await once(client, "open");
   let reads = 0;
   answer.socket.on("data", () => reads++);
-  const pressed: number[] = [];
+  const held: number[] = [];
+  const limits = { congested_bytes: 1_000_000, max_backlog_bytes: Number.POSITIVE_INFINITY, slow_ms: 1_000 };
+  const owner = { hold: () => held.push(outbox.queuedBytes), goOn: () => {}, slow: () => {}, skipped: () => {} };
+  const outbox: Outbox = new Outbox(websocket, request.socket, limits, owner);
   return {
-    outbox: new Outbox(websocket, request.socket, () => pressed.push(request.socket.writableLength)),
-    /** How many bytes were waiting each time that the socket had not taken all. */
-    pressed,
+    outbox,
+    /** How many bytes were waiting each time that it became congested. */
+    held,
     websocket,
     socket: request.socket,
     client,
@@ -92,26 +95,26 @@ test("after the close frame nothing more is written", async () => {
 });
 
 test("a socket that is gone takes what is due without a complaint", async () => {
-  const { outbox, websocket, client, messages, pressed } = await pair();
+  const { outbox, websocket, client, messages, held } = await pair();
   const closed = once(websocket, "close");
   client.terminate();
   for (let at = 0; at < 100; at++) outbox.add(textFrame("x".repeat(10_000)));
   await closed;
-  pressed.length = 0;
+  held.length = 0;
   outbox.add(textFrame("too late"));
   outbox.flush();
-  expect([pressed, messages]).toEqual([[], []]);
+  expect([held, messages]).toEqual([[], []]);
 });
 
 test("what the socket has not taken is told, and its end is announced", async () => {
-  const { outbox, socket, client, messages, pressed } = await pair();
+  const { outbox, socket, client, messages, held } = await pair();
   outbox.add(textFrame("taken at once"));
   outbox.flush();
-  expect(pressed).toEqual([]);
+  expect(outbox.queuedBytes).toBe(0);
   client.pause();
   const text = "x".repeat(100_000);
   let sent = 1;
-  while ((pressed.at(-1) ?? 0) < 1_000_000) {
+  while (!outbox.congested) {
     outbox.add(textFrame(text));
     outbox.flush();
     sent++;
@@ -120,13 +123,14 @@ test("what the socket has not taken is told, and its end is announced", async ()
   const drained = once(socket, "drain");
   client.resume();
   await drained;
+  expect([outbox.congested, held.length]).toEqual([false, 1]);
   await expect.poll(() => messages.length).toBe(sent);
 });
 
 test("what waits keeps no memory but its own", async () => {
-  const { outbox, client, pressed } = await pair();
+  const { outbox, client } = await pair();
   client.pause();
-  while ((pressed.at(-1) ?? 0) < 1_000_000) {
+  while (!outbox.congested) {
     outbox.add(textFrame("x".repeat(1_000_000)));
     outbox.flush();
   }

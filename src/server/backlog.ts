@@ -8,7 +8,7 @@ export interface BacklogLimits {
 }
 
 /** Whose backlog it is. */
-interface Owner {
+export interface BacklogOwner {
   /** Much waits: nothing more may be asked for. */
   hold(): void;
   /** All of it has been taken, and what had to wait meanwhile has been sent. */
@@ -26,10 +26,10 @@ interface Waiting {
  * What waits for one client: bytes that its socket has not taken, and updates that are kept for it. Over the first limit
  * it is congested until its socket has taken all; over the second it is full, and has `slow_ms` to take all.
  */
-export class Backlog {
-  readonly #socket: Duplex;
+export abstract class Backlog<Owner extends BacklogOwner = BacklogOwner> {
+  protected readonly socket: Duplex;
   readonly #limits: BacklogLimits;
-  readonly #owner: Owner;
+  protected readonly owner: Owner;
   // In the order in which they have to be served, so that each has its turn also where the socket never takes all of them.
   #waiting: Set<Waiting> | undefined;
   #isCongested = false;
@@ -38,27 +38,27 @@ export class Backlog {
 
   /** @param socket it says `drain` when it has taken all */
   constructor(socket: Duplex, limits: BacklogLimits, owner: Owner) {
-    this.#socket = socket;
+    this.socket = socket;
     this.#limits = limits;
-    this.#owner = owner;
+    this.owner = owner;
     socket.on("drain", () => this.#drained());
   }
 
   /** Whether nothing should be sent for now that can wait. */
-  get isCongested(): boolean {
+  get congested(): boolean {
     return this.#isCongested;
   }
 
   /** How many bytes wait. */
-  get bytes(): number {
-    return this.#socket.writableLength + this.#kept;
+  get queuedBytes(): number {
+    return this.socket.writableLength + this.#kept;
   }
 
   /** The socket has not taken all that was written. */
-  pressed(): void {
+  protected pressed(): void {
     const { congested_bytes, max_backlog_bytes } = this.#limits;
-    if (this.#socket.writableLength <= Math.min(congested_bytes, max_backlog_bytes)) return;
-    if (!this.#isCongested) this.#owner.hold();
+    if (this.socket.writableLength <= Math.min(congested_bytes, max_backlog_bytes)) return;
+    if (!this.#isCongested) this.owner.hold();
     this.#isCongested = true;
     this.isFull();
   }
@@ -71,9 +71,9 @@ export class Backlog {
 
   /** Whether nothing more may wait. From then on the client has its time to take all. */
   isFull(): boolean {
-    if (this.bytes <= this.#limits.max_backlog_bytes) return false;
+    if (this.queuedBytes <= this.#limits.max_backlog_bytes) return false;
     // What waits for its interval is nothing that the client could take.
-    if (this.#isCongested) this.#timer ??= setTimeout(() => this.#owner.slow(), this.#limits.slow_ms);
+    if (this.#isCongested) this.#timer ??= setTimeout(() => this.owner.slow(), this.#limits.slow_ms);
     return true;
   }
 
@@ -98,8 +98,8 @@ export class Backlog {
     for (const waiting of this.#waiting ?? []) {
       this.#waiting?.delete(waiting);
       waiting.relieved();
-      if (this.isCongested) return;
+      if (this.#isCongested) return;
     }
-    this.#owner.goOn();
+    this.owner.goOn();
   }
 }

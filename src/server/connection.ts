@@ -9,7 +9,6 @@ import type { AuthStatus, RequestId, StreamOpened, StreamStatus } from "../proto
 import { type Place, tooFast } from "./admission.ts";
 import { type Answer, type Answers, codeOf, failure, success } from "./answers.ts";
 import type { Authenticator } from "./authenticator.ts";
-import { Backlog } from "./backlog.ts";
 import type { Counts } from "./counts.ts";
 import { Expiry } from "./expiry.ts";
 import { type Identity, nobody } from "./identity.ts";
@@ -18,7 +17,6 @@ import type { Rate } from "./rate.ts";
 import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
 import type { Limits } from "./settings.ts";
 import { type Follower, noStream, Streams, type StreamsContext } from "./streams.ts";
-import type { Subscription } from "./subscription.ts";
 import type { Tracing } from "./tracing.ts";
 
 /** What a connection needs of the server. */
@@ -51,7 +49,6 @@ export class Connection implements Follower, Asker {
   readonly id: number;
   readonly #socket: WebSocket;
   readonly #outbox: Outbox;
-  readonly #backlog: Backlog;
   readonly #context: ConnectionContext;
   readonly #place: Place;
   // Most connections ask little or follow nothing: these are made when they are needed.
@@ -59,7 +56,6 @@ export class Connection implements Follower, Asker {
   #streams: Streams | undefined;
   /** What came while it was congested; no more than one read of the socket brings. */
   #unread: [data: RawData, isBinary: boolean][] | undefined;
-  #updatesSent = 0;
   #draining = false;
   #closed = false;
   #heard = true;
@@ -74,8 +70,7 @@ export class Connection implements Follower, Asker {
     this.id = id;
     this.#place = place;
     this.#socket = websocket;
-    this.#backlog = new Backlog(socket, context.limits, this);
-    this.#outbox = new Outbox(websocket, socket, () => this.#backlog.pressed());
+    this.#outbox = new Outbox(websocket, socket, context.limits, this);
     this.#context = context;
     websocket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     websocket.on("pong", () => {
@@ -107,16 +102,17 @@ export class Connection implements Follower, Asker {
 
   /** How many updates it was sent so far. */
   get updatesSent(): number {
-    return this.#updatesSent;
+    return this.#outbox.updatesSent;
   }
 
+  /** Whether nothing should be sent to it for now that can wait. */
   get congested(): boolean {
-    return this.#backlog.isCongested;
+    return this.#outbox.congested;
   }
 
   /** How many bytes wait for it. */
   get queuedBytes(): number {
-    return this.#backlog.bytes;
+    return this.#outbox.queuedBytes;
   }
 
   /** Asks the client for a sign of life; closes the connection if it gave none since the last time. */
@@ -168,7 +164,6 @@ export class Connection implements Follower, Asker {
 
   /** Closes the socket after what is due has left. */
   close(code: number, reason: ErrorCode | "no pong" | "idle"): void {
-    this.#outbox.flush();
     this.ended();
     this.#socket.close(code, reason);
     // Its own close frame has to be read.
@@ -184,7 +179,7 @@ export class Connection implements Follower, Asker {
   ended(): void {
     this.#closed = true;
     this.#expiry?.stop();
-    this.#backlog.end();
+    this.#outbox.end();
     this.#unread = undefined;
     this.#streams?.endAll();
   }
@@ -206,7 +201,7 @@ export class Connection implements Follower, Asker {
     if (this.#closed) return;
     this.#context.refusals.add("SLOW_CONSUMER");
     this.#context.log.warn(
-      { connection: this.id, backlog: this.#backlog.bytes },
+      { connection: this.id, backlog: this.#outbox.queuedBytes },
       "connection takes too little: closed",
     );
     this.#endStreams("SLOW_CONSUMER");
@@ -215,30 +210,8 @@ export class Connection implements Follower, Asker {
     setTimeout(() => this.#socket.terminate(), farewellMs).unref();
   }
 
-  updates(chunk: Buffer, count: number): void {
-    this.#updatesSent += count;
-    this.#send(chunk);
-  }
-
-  manyUpdates(chunk: Buffer, count: number): void {
-    this.#updatesSent += count;
-    this.#sendMuch(chunk);
-  }
-
   skipped(count: number): void {
     this.#context.skipped(count);
-  }
-
-  keep(bytes: number): boolean {
-    return this.#backlog.keep(bytes);
-  }
-
-  later(subscription: Subscription): void {
-    this.#backlog.later(subscription);
-  }
-
-  status(frame: Buffer): void {
-    this.#send(frame);
   }
 
   streams(): StreamSummary[] {
@@ -250,25 +223,16 @@ export class Connection implements Follower, Asker {
     this.#streams.end(stream);
   }
 
-  #send(chunk: Buffer): void {
-    if (!this.#closed) this.#outbox.add(chunk);
-  }
-
-  /** The same for what may be one of many, or large. */
-  #sendMuch(chunk: Buffer): void {
-    if (!this.#closed) this.#outbox.addMuch(chunk);
-  }
-
   /** Answers, and gives the answer: where too much waits for the client it is another. */
   #answer(requestId: RequestId | null, answer: Answer): Answer {
-    const isTooMuch = answer.length > shortAnswer && this.#backlog.isFull();
+    const isTooMuch = answer.length > shortAnswer && this.#outbox.isFull();
     const given = isTooMuch ? failure(tooMuchWaits()) : answer;
     this.#reply(requestId, given);
     return given;
   }
 
   #reply(requestId: RequestId | null, answer: Answer): void {
-    this.#sendMuch(textFrame(`{"request_id":${JSON.stringify(requestId)}${answer}`));
+    this.#outbox.addMuch(textFrame(`{"request_id":${JSON.stringify(requestId)}${answer}`));
   }
 
   #become(identity: Identity): void {
@@ -288,7 +252,7 @@ export class Connection implements Follower, Asker {
     if (at === undefined || this.#closed) return;
     this.#expiry = new Expiry(at, isNobody ? 0 : expiryWarningS, reading.now, {
       warn: (seconds) =>
-        this.#send(frameOf({ type: "auth_status", state: "expiring", expires_at: at, expires_in: seconds })),
+        this.#outbox.add(frameOf({ type: "auth_status", state: "expiring", expires_at: at, expires_in: seconds })),
       over: () => (isNobody ? this.#refuseToGoOn(4501, "UNAUTHORIZED") : this.#refuseToGoOn(4401, "TOKEN_EXPIRED")),
     });
   }
@@ -307,7 +271,7 @@ export class Connection implements Follower, Asker {
   #tellEnded(topics: readonly string[], code: ErrorCode): void {
     const { epoch } = this.#context;
     for (const topic of topics)
-      this.status(frameOf({ type: "stream_status", topic, state: "ended", epoch, error_code: code }));
+      this.#outbox.status(frameOf({ type: "stream_status", topic, state: "ended", epoch, error_code: code }));
   }
 
   /** Counts a message; how long to wait, in milliseconds, where there were too many. */
@@ -411,11 +375,11 @@ export class Connection implements Follower, Asker {
   }
 
   async #openStream(requestId: RequestId, asked: AskedStream): Promise<undefined> {
-    this.#streams ??= new Streams(this.#context, this);
+    this.#streams ??= new Streams(this.#context, this, this.#outbox);
     const mayOpen = () => {
       // A connection that is closed is answered, too: the answer goes nowhere.
       if (this.#draining || this.#closed) throw goingAway();
-      if (this.#backlog.isFull()) throw tooMuchWaits();
+      if (this.#outbox.isFull()) throw tooMuchWaits();
     };
     const { epoch } = this.#context;
     await this.#streams.open(asked, mayOpen, (stream, topics) =>

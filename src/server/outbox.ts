@@ -1,6 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
+import { Backlog, type BacklogLimits, type BacklogOwner } from "./backlog.ts";
 import { EndOfTurn } from "./end-of-turn.ts";
+import type { Sink } from "./subscription.ts";
 
 /** A WebSocket text frame, unmasked as a server sends it; the same bytes serve every subscriber. */
 export function textFrame(text: string): Buffer {
@@ -51,31 +53,58 @@ function alone(chunk: Buffer): Buffer {
   return copy;
 }
 
+/** Whose outbox it is. */
+export interface OutboxOwner extends BacklogOwner {
+  /** So many updates were left out, and are told as `skipped`. */
+  skipped(count: number): void;
+}
+
 /**
- * What is to be sent on one socket. What becomes due in one turn of the event loop leaves together in one write, because
- * the system call is what costs; an only frame leaves as soon as the turn ends.
+ * The way to one client. What becomes due in one turn of the event loop leaves together in one write, because the system
+ * call is what costs; an only frame leaves as soon as the turn ends. All that an update needs on its way is here: with a
+ * thousand subscribers, each further object is another one that has left the processor's cache.
  */
-export class Outbox {
+export class Outbox extends Backlog<OutboxOwner> implements Sink {
   readonly #websocket: WebSocket;
-  readonly #socket: Duplex;
-  readonly #pressed: (() => void) | undefined;
   // Mostly one chunk is due: an array is made for more than that only.
   #first: Buffer | undefined;
   #chunks: Buffer[] | undefined;
   #bytes = 0;
+  #updatesSent = 0;
+  #isOver = false;
 
-  /**
-   * @param socket the one that `websocket` speaks through: frames are written past it, everything else is its business
-   * @param pressed called whenever the socket has not taken all that was written; it will say `drain`
-   */
-  constructor(websocket: WebSocket, socket: Duplex, pressed?: () => void) {
+  /** @param socket the one that `websocket` speaks through: frames are written past it, everything else is its business */
+  constructor(websocket: WebSocket, socket: Duplex, limits: BacklogLimits, owner: OutboxOwner) {
+    super(socket, limits, owner);
     this.#websocket = websocket;
-    this.#socket = socket;
-    this.#pressed = pressed;
+  }
+
+  /** How many updates were sent so far. */
+  get updatesSent(): number {
+    return this.#updatesSent;
+  }
+
+  updates(chunk: Buffer, count: number): void {
+    this.#updatesSent += count;
+    this.add(chunk);
+  }
+
+  manyUpdates(chunk: Buffer, count: number): void {
+    this.#updatesSent += count;
+    this.addMuch(chunk);
+  }
+
+  status(frame: Buffer): void {
+    this.add(frame);
+  }
+
+  skipped(count: number): void {
+    this.owner.skipped(count);
   }
 
   /** Sends one frame or several at the end of this turn. */
   add(chunk: Buffer): void {
+    if (this.#isOver) return;
     if (this.#first === undefined) {
       this.#first = chunk;
       due.add(this);
@@ -101,8 +130,15 @@ export class Outbox {
     this.#chunks = undefined;
     // After a close frame nothing may follow.
     if (this.#websocket.readyState !== this.#websocket.OPEN) return;
-    const socket = this.#socket;
+    const { socket } = this;
     const chunk = chunks === undefined ? first : joined(chunks);
-    if (!socket.write(socket.writableNeedDrain ? alone(chunk) : chunk)) this.#pressed?.();
+    if (!socket.write(socket.writableNeedDrain ? alone(chunk) : chunk)) this.pressed();
+  }
+
+  /** Sends what is due, and nothing more after it. */
+  override end(): void {
+    this.flush();
+    this.#isOver = true;
+    super.end();
   }
 }

@@ -1,13 +1,13 @@
 import { operationsByWireName } from "../operations/index.ts";
 import type { LiveQuery, TopicSource } from "../operations/operation.ts";
-import { needOf } from "../operations/permissions.ts";
+import { type Need, needOf } from "../operations/permissions.ts";
 import type { Reading } from "../operations/reading.ts";
 import type { StreamSummary } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
 import type { Identity } from "./identity.ts";
 import type { AskedStream } from "./requests.ts";
 import { type Sink, Subscription } from "./subscription.ts";
-import { topicKey } from "./topic.ts";
+import { type Topic, topicKey } from "./topic.ts";
 import type { Topics } from "./topics.ts";
 
 /** What the streams of a connection need of the server. */
@@ -18,9 +18,12 @@ export interface StreamsContext {
 }
 
 /** Whose streams they are. */
-export interface Follower extends Sink {
+export interface Follower {
   readonly identity: Identity;
 }
+
+/** What a stream is about. */
+type About = Pick<AskedStream, "operation" | "params" | "need">;
 
 interface Stream {
   readonly operation: string;
@@ -34,15 +37,18 @@ interface Stream {
 export class Streams {
   readonly #context: StreamsContext;
   readonly #follower: Follower;
+  readonly #sink: Sink;
   readonly #streams = new Map<string, Stream>();
   // By topic, for streams to find what they share. Made for the second stream: most connections have one only, and of a
   // million subscriptions this would be a quarter of the memory.
   #shared: Map<string, Subscription> | undefined;
   #nextId = 1;
 
-  constructor(context: StreamsContext, follower: Follower) {
+  /** @param sink where their frames go */
+  constructor(context: StreamsContext, follower: Follower, sink: Sink) {
     this.#context = context;
     this.#follower = follower;
+    this.#sink = sink;
   }
 
   /** How many there are. */
@@ -71,7 +77,7 @@ export class Streams {
       mayOpen();
       atMost(limits.max_streams, this.#streams.size + 1, "streams on this connection");
       const known = this.#byTopic();
-      const fresh = sources.filter((source) => !known?.has(topicKey(source)));
+      const fresh = known ? sources.filter((source) => !known.has(topicKey(source))) : sources;
       atMost(limits.max_topics, (known?.size ?? 0) + fresh.length, "topics on this connection");
     };
     check();
@@ -80,13 +86,13 @@ export class Streams {
       // Once more: requests that came together were all let in before any of them had opened its stream, and it may be
       // somebody else who waits for it now.
       check();
-      if (!areFrom(topics, this.#sources(asked))) throw forbidden();
+      if (!this.#areStill(topics, asked)) throw forbidden();
     } catch (error) {
       for (const topic of topics) shared.release(topic);
       throw error;
     }
     const known = this.#byTopic();
-    const subscriptions = topics.map((topic) => known?.get(topic.key) ?? new Subscription(topic, this.#follower));
+    const subscriptions = topics.map((topic) => known?.get(topic.key) ?? new Subscription(topic, this.#sink));
     for (const subscription of subscriptions) known?.set(subscription.topic.key, subscription);
     const { interval_ms: interval } = params;
     const intervalMs = typeof interval === "number" ? interval : 0;
@@ -138,12 +144,23 @@ export class Streams {
   }
 
   /** What a stream is about, for whoever is connected now. @throws CacheError FORBIDDEN, and what finding it throws */
-  #sources({ operation, params, need }: Omit<AskedStream, "name" | "tally">): readonly TopicSource[] {
-    const { permissions, accounts } = this.#follower.identity;
-    const refusal = permissions.refusal(need);
-    if (refusal) throw refusal;
+  #sources({ operation, params, need }: About): readonly TopicSource[] {
+    this.#mustBeAllowed(need);
+    const { accounts } = this.#follower.identity;
     const { reading } = this.#context;
     return operation.topics(accounts ? { ...reading, accounts } : reading, params);
+  }
+
+  /** Whether a stream is still about these topics. @throws CacheError FORBIDDEN, and what finding it throws */
+  #areStill(topics: readonly Topic[], about: About): boolean {
+    this.#mustBeAllowed(about.need);
+    // What concerns no user is the same whoever asks, and there may be a thousand of them.
+    return about.need.userId === undefined || areFrom(topics, this.#sources(about));
+  }
+
+  #mustBeAllowed(need: Need): void {
+    const refusal = this.#follower.identity.permissions.refusal(need);
+    if (refusal) throw refusal;
   }
 
   #mayGoOn({ operation: name, params: text, subscriptions }: Stream): boolean {
@@ -151,7 +168,7 @@ export class Streams {
     const params = JSON.parse(text);
     const topics = subscriptions.map(({ topic }) => topic);
     try {
-      return areFrom(topics, this.#sources({ operation, params, need: needOf(operation, params) }));
+      return this.#areStill(topics, { operation, params, need: needOf(operation, params) });
     } catch {
       return false;
     }
@@ -181,7 +198,7 @@ function forbidden(): CacheError {
 }
 
 /** Whether topics are what these sources open. */
-function areFrom(topics: readonly { readonly key: string }[], sources: readonly TopicSource[]): boolean {
+function areFrom(topics: readonly Topic[], sources: readonly TopicSource[]): boolean {
   return topics.length === sources.length && sources.every((source, at) => topicKey(source) === topics[at]?.key);
 }
 

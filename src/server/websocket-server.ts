@@ -297,10 +297,11 @@ export class CacheWebSocketServer {
       place.leave();
       return;
     }
-    let isOpen = false;
-    socket.once("close", () => isOpen || place.leave());
+    const leave = () => place.leave();
+    socket.once("close", leave);
     this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
-      isOpen = true;
+      // It would also keep the request as long as the connection.
+      socket.off("close", leave);
       this.#welcome(websocket, request, place);
     });
   }
