@@ -14,6 +14,7 @@ import { flagOf, type Setting, type SettingName, settings } from "../src/server/
 import { Command, command, inEmptyFolder } from "./kit/command.ts";
 import { type Program, startSource } from "./kit/program.ts";
 import { startRedis, type TestRedis } from "./kit/redis.ts";
+import { secret, token } from "./kit/tokens.ts";
 
 // Generous, because programs that start share two cores with the tests of other files.
 vi.setConfig({ maxConcurrency: 3, testTimeout: 60_000 });
@@ -220,6 +221,15 @@ test("demo shows the tickers of a simulated market and takes everything along wh
   expect(await demo.code).toBe(0);
   expect(await isGone(redisUrl)).toBe(true);
   expect(demo.errors).toEqual([]);
+});
+
+test("demo that asks for tokens shows what the one in the environment may see, and without one says so", async () => {
+  const FULLON_CACHE_TOKEN = await token({ scope: "tickers:read" });
+  await using demo = command(["demo", ...onFreePort, "--jwt-secret", secret], { FULLON_CACHE_TOKEN });
+  await demo.line("time (UTC)  exchange  symbol");
+  const { code, error } = await outcome(["demo", ...onFreePort, "--jwt-secret", secret]);
+  expect(code).toBe(1);
+  expect(error).toMatch(/401\)\. The gateway wants a token/);
 });
 
 test("demo ends also when it is told to before it has begun", async () => {

@@ -7,6 +7,7 @@ import { readerArguments, readerName } from "../redis/reader.ts";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
 import type { Command, Given } from "./command.ts";
 import { namesRedis, settingFlags, settingsFor } from "./flags.ts";
+import { tokenOf } from "./gateway.ts";
 import type { Terminal } from "./terminal.ts";
 import { TickerLines } from "./ticker-lines.ts";
 
@@ -22,7 +23,8 @@ const password = "demo";
 export const demo: Command = {
   about: "Starts a private Redis with a simulated market and the gateway, and prints live tickers until Ctrl-C.",
   flags: settingFlags,
-  notes: "The settings may stand in the environment or in .env, too; which Redis it is, only in flags.",
+  notes: `The settings may stand in the environment or in .env, too; which Redis it is, only in flags. Where they ask for tokens,
+the prices are those that FULLON_CACHE_TOKEN may see.`,
   examples: () => [
     ["demo"],
     ["demo --redis-url redis://localhost:6379", "serves that Redis instead, writing nothing to it"],
@@ -41,7 +43,8 @@ async function showAll(given: Given, terminal: Terminal): Promise<void> {
   await using _market = redis && (await startMarket(redis.url));
   if (redis) terminal.out(`a private Redis with a simulated market: ${redisUrl}`);
   terminal.out(`listening on ${server.url}`);
-  await using cache = await fullonCacheApi(server.url);
+  const token = tokenOf(given, terminal);
+  await using cache = await fullonCacheApi(server.url, token === undefined ? {} : { token });
   await printTickers(cache, terminal);
 }
 

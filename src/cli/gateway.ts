@@ -16,13 +16,18 @@ export const gatewayFlags = {
   },
 } as const satisfies Record<string, Flag>;
 
+/** Who asks: the flag, then the environment, then `.env`. */
+export function tokenOf(given: Given, { env }: Terminal): string | undefined {
+  return given.flag("token") ?? ({ ...readEnvFile(), ...env }["FULLON_CACHE_TOKEN"] || undefined);
+}
+
 /** Which gateway is meant, and who asks. @throws UsageError the URL is none of a WebSocket */
-function gatewayOf(given: Given, { env }: Terminal): { readonly url: string; readonly token: string | undefined } {
-  const known = { ...readEnvFile(), ...env };
+function gatewayOf(given: Given, terminal: Terminal): { readonly url: string; readonly token: string | undefined } {
+  const known = { ...readEnvFile(), ...terminal.env };
   const url = given.flag("url") ?? (known["FULLON_CACHE_URL"] || standardUrl);
   if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol))
     throw new UsageError(`--url: ${JSON.stringify(url)} is not allowed; it must be ws://host[:port] or wss://…`);
-  return { url, token: given.flag("token") ?? (known["FULLON_CACHE_TOKEN"] || undefined) };
+  return { url, token: tokenOf(given, terminal) };
 }
 
 /** Connects to the gateway. @throws UsageError, CannotConnect */

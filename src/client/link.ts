@@ -49,6 +49,12 @@ const firstBackoffMs = 200;
 // A connection that ended sooner than this was not worth much: the next pause is longer, not short again.
 const steadyMs = 5_000;
 const farewellMs = 1_000;
+/** What to look at when no connection can be made. */
+const hints = {
+  CONNECTION_FAILED: "Is the gateway running? Start one with: npx fullon-cache-api serve",
+  UNAUTHORIZED: "The gateway wants a token, and another one if there was one",
+  FORBIDDEN: "The gateway serves nobody from this address or origin",
+} as const;
 
 /** One socket that comes back: reconnects with full jitter, and finds out by itself when the other end is dead. */
 export class Link {
@@ -171,12 +177,12 @@ export class Link {
     const wasOpen = this.#status.state === "open";
     this.#detach();
     const why = [`code ${code}`, reason, cause instanceof Error ? cause.message : ""].filter(Boolean).join(", ");
-    const hint = "Is the gateway running? Start one with: npx fullon-cache-api serve";
+    const refused = wasOpen ? undefined : refusalIn(cause);
+    const hint = hints[refused ?? "CONNECTION_FAILED"];
     const message = wasOpen
       ? `the connection to ${this.#url} was closed (${why})`
       : `the connection to ${this.#url} could not be made (${why}). ${hint}`;
     const details = { close_code: code, ...(reason !== "" && { reason }) };
-    const refused = wasOpen ? undefined : refusalIn(cause);
     const failed = wasOpen ? "CONNECTION_CLOSED" : "CONNECTION_FAILED";
     const error = new CacheError(refused ?? failed, message, { details, cause });
     // The same token would be refused again.
@@ -213,7 +219,7 @@ export class Link {
 }
 
 /** Why an upgrade was refused for good, where the WebSocket class tells it; browsers do not. */
-function refusalIn(cause: unknown): "UNAUTHORIZED" | "FORBIDDEN" | undefined {
+function refusalIn(cause: unknown): Exclude<keyof typeof hints, "CONNECTION_FAILED"> | undefined {
   const [, status] = /server response: (\d+)/.exec(cause instanceof Error ? cause.message : "") ?? [];
   return status === "401" ? "UNAUTHORIZED" : status === "403" ? "FORBIDDEN" : undefined;
 }

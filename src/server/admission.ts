@@ -126,9 +126,9 @@ export class Place {
 export function noOf({ code, message, details }: CacheError) {
   const { retry_after_ms: waitMs = secondsUntilRoom * 1_000 } = details;
   const retry = { "Retry-After": String(Math.ceil(Number(waitMs) / 1_000)) };
-  const challenge = {
-    "WWW-Authenticate": `Bearer realm="fullon-cache-api", error="invalid_token", error_description="${message}"`,
-  };
+  // RFC 6750: whoever brought no token is not told that it is wrong.
+  const fault = details["token"] === "missing" ? "" : `, error="invalid_token", error_description="${message}"`;
+  const challenge = { "WWW-Authenticate": `Bearer realm="fullon-cache-api"${fault}` };
   const answers: Partial<Record<ErrorCode, { status: number; headers: Record<string, string>; close: number }>> = {
     UNAUTHORIZED: { status: 401, headers: challenge, close: 4501 },
     TOKEN_EXPIRED: { status: 401, headers: challenge, close: 4401 },

@@ -45,7 +45,7 @@ export class Authenticator implements Accounts {
     if (!this.isRequired) return anyone;
     if (token === undefined) {
       if (this.#settings.authenticateWithinMs > 0) return nobody;
-      throw new CacheError("UNAUTHORIZED", "a token is needed");
+      throw new CacheError("UNAUTHORIZED", "a token is needed", { details: { token: "missing" } });
     }
     const { jwt, keys, accounts } = this.#known;
     const holder = keys?.holderOf(token);
