@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { Outbox, textFrame } from "../src/server/outbox.ts";
+import { Outbox } from "../src/server/outbox.ts";
+import { textFrame } from "../src/server/text-frame.ts";
 import { collectGarbage } from "./kit/garbage.ts";
 
 const closers: (() => void)[] = [];

@@ -1,6 +1,6 @@
 import { EndOfTurn } from "./end-of-turn.ts";
 import type { Lag } from "./lag.ts";
-import { textFrame } from "./outbox.ts";
+import { textFrame } from "./text-frame.ts";
 
 // What an update takes that waits, besides its text: objects, and the slot in the map.
 const bytesPerUpdate = 200;

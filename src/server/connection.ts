@@ -12,11 +12,12 @@ import type { Authenticator } from "./authenticator.ts";
 import type { Counts } from "./counts.ts";
 import { Expiry } from "./expiry.ts";
 import { type Identity, nobody } from "./identity.ts";
-import { Outbox, textFrame } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
 import type { Rate } from "./rate.ts";
 import type { Asked, AskedStream, Request, Requests } from "./requests.ts";
 import type { Limits } from "./settings.ts";
 import { type Follower, noStream, Streams, type StreamsContext } from "./streams.ts";
+import { textFrame } from "./text-frame.ts";
 import type { Tracing } from "./tracing.ts";
 
 /** What a connection needs of the server. */

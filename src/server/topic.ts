@@ -6,7 +6,7 @@ import { reservedMembers, type StreamStatus } from "../protocol/frames.ts";
 import type { Redis } from "../redis/redis.ts";
 import { Audience, type Batch, type Subscriber, together, Update } from "./audience.ts";
 import type { Lag } from "./lag.ts";
-import { textFrame } from "./outbox.ts";
+import { textFrame } from "./text-frame.ts";
 
 /** How topics keep their pictures true. */
 export interface TopicSettings {
