@@ -384,3 +384,20 @@ test("a recording is shown to programs and pages of this machine, and to no othe
   for (const origin of ["https://evil.example", "http://localhost.evil.example", "null", "http://192.168.1.2"])
     await expect(Wire.open(url, { origin }), origin).rejects.toThrow("401");
 });
+
+test("a recording that is played once ends its streams, also of whoever comes later, and then itself", async () => {
+  const moves = [1, 2, 3].map((id) => [0, tick(id, "A", id)] as const);
+  const file = write("once.ndjson", [[0, { ...live, count: 0, update_id: 0 }], ...moves]);
+  await using replay = command(["replay", file, "--port", "0", "--speed", "0", "--once"]);
+  const cache = await fullonCacheApi(await replay.url());
+  const seen = async (intervalMs: number) => {
+    const prices: unknown[] = [];
+    for await (const { price } of cache.streamTickers("one", { intervalMs })) prices.push(price);
+    return prices.at(-1);
+  };
+  expect(await Promise.all([seen(0), seen(60_000)])).toEqual([3, 3]);
+  await replay.line("all of it has been played");
+  expect(await seen(0)).toBe(3);
+  await cache.close();
+  expect(await replay.code).toBe(0);
+});

@@ -225,11 +225,12 @@ test.concurrent("the back-test is given all that was recorded, and stops by itse
   const env = { FULLON_CACHE_URL: gateway.server.url };
   const words = ["--count", "50", file, "stream-tickers", "binance", "BTC/USDT"];
   expect(await outcome(["record", ...words], env)).toEqual({ code: 0, lines: [], errors: [] });
-  await using replay = command(["replay", file, "--port", "0"]);
+  await using replay = command(["replay", file, "--port", "0", "--once"]);
   await using program = await begin(backTest, "", { REPLAY_URL: await replay.url() });
   expect(await program.ended, program.text).toEqual({ code: 0, signal: null });
   const [, prices, leftOut] = /^(\d+) prices, (\d+) left out; 100000 became \d+\.\d\d$/.exec(program.text) ?? [];
   expect(Number(prices) + Number(leftOut), program.text).toBe(50);
+  expect(await replay.code).toBe(0);
 });
 
 const client = createRequire(import.meta.url).resolve("../src/client/index.ts");

@@ -125,6 +125,12 @@ export class ReplayServer implements Replayed, AsyncDisposable {
     this.#playing ??= this.#play().then(this.#finished.resolve, this.#finished.reject);
   }
 
+  /** Ends every stream; resolves when the last client has gone. */
+  async finish(): Promise<void> {
+    for (const topic of this.#topics.values()) topic.end();
+    while (this.#clients.size > 0 && !this.#end.signal.aborted) await delay(lookMs);
+  }
+
   #learn({ operation, params, topics }: RecordedStream & { readonly topics: readonly string[] }): void {
     const live = operationsByWireName.get(operation);
     if (live?.kind !== "live") throw new Error(`${this.#recording.path}: there is no stream ${operation}`);

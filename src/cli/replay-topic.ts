@@ -21,6 +21,7 @@ export class ReplayTopic {
   #updateId = 0;
   readonly #followers = new Set<Follower>();
   #events = 0;
+  #isOver = false;
 
   constructor(name: string, live: LiveQuery) {
     this.name = name;
@@ -71,11 +72,22 @@ export class ReplayTopic {
   /** Sends somebody what comes from now on. */
   follow(follower: Follower): void {
     this.#followers.add(follower);
+    if (this.#isOver) follower.take(this.#ended());
   }
 
   /** Sends it no longer. */
   leave(follower: Follower): void {
     this.#followers.delete(follower);
+  }
+
+  /** Nothing more comes: tells it to all, and to whoever follows from now on. */
+  end(): void {
+    this.#isOver = true;
+    this.#send(this.#ended());
+  }
+
+  #ended(): Status {
+    return { type: "stream_status", topic: this.name, state: "ended", epoch: this.#epoch };
   }
 
   #send(frame: RecordedFrame): void {

@@ -18,11 +18,12 @@ export const replay: Command = {
       value: "<n>",
       about: `the port to listen on, for programs and web pages of this machine only; 0 takes a free one (${standardPort})`,
     },
+    once: { about: "when it is over, end the streams, and with the last client this command" },
     ...endFlags,
   },
   notes: `It begins with the first stream that somebody asks for. Who comes later finds things as they were recorded at that moment;
-when it is over, they stay as they were at the end. Only the streams that were recorded can be asked for.`,
-  examples: () => [["replay out.ndjson"], ["replay out.ndjson --speed 10 --port 9000"]],
+when it is over, they stay as they were at the end, unless --once ends them. Only the streams that were recorded can be asked for.`,
+  examples: () => [["replay out.ndjson"], ["replay out.ndjson --speed 10 --once --port 9000"]],
   async run(given, terminal) {
     const [file, ...more] = given.words;
     if (file === undefined || more.length > 0) throw new UsageError("say which one file; replay --help has an example");
@@ -38,6 +39,11 @@ when it is over, they stay as they were at the end. Only the streams that were r
     );
     await Promise.race([untilEnd(ending), server.played]);
     if (ending.signal.aborted) return;
+    if (given.flag("once") !== undefined) {
+      terminal.out("all of it has been played: this ends with the last client");
+      await Promise.race([untilEnd(ending), server.finish()]);
+      return;
+    }
     terminal.out("all of it has been played: its end can be seen until Ctrl-C");
     await untilEnd(ending);
   },

@@ -106,6 +106,7 @@ export class StreamFeed {
 
   /** Nobody wants it any more. */
   async return(): Promise<void> {
+    this.#pace.discard(() => true);
     this.#finish({ state: "ended" });
     await this.#inbox.return();
   }
@@ -195,7 +196,7 @@ export class StreamFeed {
 
   /** Whoever aborts wants nothing more, not even what waits. */
   #abort(): void {
-    this.#inbox.discard(() => true);
+    for (const waiting of [this.#inbox, this.#pace]) waiting.discard(() => true);
     this.end(this.#signal?.reason);
   }
 

@@ -32,20 +32,24 @@ export class Pace<Value> {
     for (const [key, value] of this.#held) if (fits(value)) this.#held.delete(key);
   }
 
-  /** Throws away what is held, and waits for nothing more. */
+  /** Lets what is held pass now, and waits for nothing more. */
   end(): void {
     clearTimeout(this.#timer);
-    this.#held.clear();
+    this.#letPass();
   }
 
   #rest(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       if (this.#held.size === 0) return;
-      const held = [...this.#held];
-      this.#held.clear();
-      for (const [key, value] of held) this.#pass(value, key);
+      this.#letPass();
       this.#rest();
     }, this.#intervalMs);
+  }
+
+  #letPass(): void {
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const [key, value] of held) this.#pass(value, key);
   }
 }

@@ -110,6 +110,7 @@ export class Subscriptions implements StreamHost {
   tell(status: StreamStatus): void {
     for (const feed of [...(this.#routes.get(status.topic)?.feeds ?? [])]) {
       if (status.state !== "ended") feed.tell(status);
+      else if (status.error_code === undefined) feed.end();
       // With these the connection ends next, and the stream goes on with the next one.
       else if (status.error_code !== "DRAINING" && status.error_code !== "SLOW_CONSUMER") feed.end(endedBy(status));
     }

@@ -76,7 +76,7 @@ export interface StreamStatus {
   readonly update_id?: number;
   /** `stale`: when it became so, in unix seconds. */
   readonly since?: number;
-  /** `stale`, `ended`: why. */
+  /** `stale`, `ended`: why. Without one, what has ended has come to its end. */
   readonly error_code?: ErrorCode;
 }
 
