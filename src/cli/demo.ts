@@ -6,9 +6,10 @@ import { startRedisServer } from "../demo/redis-server.ts";
 import { readerArguments, readerName } from "../redis/reader.ts";
 import { CacheWebSocketServer } from "../server/websocket-server.ts";
 import type { Command, Given } from "./command.ts";
+import { whenAborted } from "./ending.ts";
 import { namesRedis, settingFlags, settingsFor } from "./flags.ts";
 import { tokenOf } from "./gateway.ts";
-import type { Terminal } from "./terminal.ts";
+import { environmentOf, type Terminal } from "./terminal.ts";
 import { TickerLines } from "./ticker-lines.ts";
 
 /** A price that moves more often than this is shown no more often: lines are to be read. */
@@ -43,7 +44,7 @@ async function showAll(given: Given, terminal: Terminal): Promise<void> {
   await using _market = redis && (await startMarket(redis.url));
   if (redis) terminal.out(`a private Redis with a simulated market: ${redisUrl}`);
   terminal.out(`listening on ${server.url}`);
-  const token = tokenOf(given, terminal);
+  const token = tokenOf(given, environmentOf(terminal));
   await using cache = await fullonCacheApi(server.url, token === undefined ? {} : { token });
   await printTickers(cache, terminal);
 }
@@ -57,7 +58,7 @@ async function printTickers(cache: CacheClient, { out, signal }: Terminal): Prom
   await using tickers = merge(
     Object.fromEntries(exchanges.map((exchange) => [exchange, cache.streamTickers(exchange, { intervalMs })])),
   );
-  signal.addEventListener("abort", () => void tickers[Symbol.asyncDispose](), { once: true });
+  whenAborted(signal, () => void tickers[Symbol.asyncDispose]());
   for await (const [, ticker] of tickers) if (!ticker.removed) out(lines.line(ticker));
 }
 

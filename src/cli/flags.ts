@@ -1,15 +1,7 @@
-import {
-  flagOf,
-  readEnvFile,
-  readSettings,
-  type Setting,
-  type SettingName,
-  type Settings,
-  settings,
-} from "../server/settings.ts";
+import { flagOf, readSettings, type Setting, type SettingName, type Settings, settings } from "../server/settings.ts";
 import type { Flag, Given } from "./command.ts";
 import { duration } from "./duration.ts";
-import type { Terminal } from "./terminal.ts";
+import { environmentOf, type Terminal } from "./terminal.ts";
 
 const names = Object.keys(settings) as SettingName[];
 
@@ -59,8 +51,12 @@ export function namesRedis(given: Given): boolean {
  * @param presets what holds where no flag says otherwise, by the names of flags
  * @throws SettingError
  */
-export function settingsFor(given: Given, { env }: Terminal, presets: Readonly<Record<string, string>> = {}): Settings {
-  const { REDIS_URL, ...rest } = { ...readEnvFile(), ...env };
+export function settingsFor(
+  given: Given,
+  terminal: Terminal,
+  presets: Readonly<Record<string, string>> = {},
+): Settings {
+  const { REDIS_URL, ...rest } = environmentOf(terminal);
   const flags = Object.fromEntries(names.map(flagOf).map((flag) => [flag, textOf(flag, given) ?? presets[flag]]));
   // A URL goes before the single parts, but not if it comes from further away than they do.
   return readSettings({ flags, env: namesRedis(given) ? rest : { REDIS_URL, ...rest } });

@@ -1,8 +1,7 @@
 import { type CacheClient, type ClientOptions, fullonCacheApi } from "../client/websocket-client.ts";
 import { CacheError } from "../protocol/errors.ts";
-import { readEnvFile } from "../server/settings.ts";
 import { CannotConnect, type Flag, type Given, UsageError } from "./command.ts";
-import type { Terminal } from "./terminal.ts";
+import { environmentOf, type Terminal } from "./terminal.ts";
 
 const standardUrl = "ws://localhost:8765";
 
@@ -16,18 +15,18 @@ export const gatewayFlags = {
   },
 } as const satisfies Record<string, Flag>;
 
-/** Who asks: the flag, then the environment, then `.env`. */
-export function tokenOf(given: Given, { env }: Terminal): string | undefined {
-  return given.flag("token") ?? ({ ...readEnvFile(), ...env }["FULLON_CACHE_TOKEN"] || undefined);
+/** Who asks: the flag, else what is known from elsewhere. */
+export function tokenOf(given: Given, known: Terminal["env"]): string | undefined {
+  return given.flag("token") ?? (known["FULLON_CACHE_TOKEN"] || undefined);
 }
 
 /** Which gateway is meant, and who asks. @throws UsageError the URL is none of a WebSocket */
 function gatewayOf(given: Given, terminal: Terminal): { readonly url: string; readonly token: string | undefined } {
-  const known = { ...readEnvFile(), ...terminal.env };
+  const known = environmentOf(terminal);
   const url = given.flag("url") ?? (known["FULLON_CACHE_URL"] || standardUrl);
   if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol))
     throw new UsageError(`--url: ${JSON.stringify(url)} is not allowed; it must be ws://host[:port] or wss://…`);
-  return { url, token: tokenOf(given, terminal) };
+  return { url, token: tokenOf(given, known) };
 }
 
 /** Connects to the gateway. @throws UsageError, CannotConnect */

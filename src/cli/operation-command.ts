@@ -118,7 +118,7 @@ export function call(cache: CacheClient, { method, params }: Asked, signal?: Abo
 const jsonLine = (value: unknown) => printable(JSON.stringify(value));
 
 /** A failure of the gateway, for people and for programs: a sentence and its code. */
-export function failed(error: unknown): unknown {
+function failed(error: unknown): unknown {
   return error instanceof CacheError ? new Error(`${error.message} (${error.code})`, { cause: error }) : error;
 }
 
@@ -180,23 +180,30 @@ class Updates implements Disposable {
   }
 }
 
+/** The updates of a stream until it is to end. @throws Error what it fails with, as {@link failed} says it */
+export async function* updatesUntil(signal: AbortSignal, stream: Stream<object>): AsyncGenerator<Update<object>> {
+  const release = whenAborted(signal, () => void stream.return());
+  try {
+    yield* stream;
+  } catch (error) {
+    throw failed(error);
+  } finally {
+    release();
+  }
+}
+
 async function follow(operation: LiveQuery, asked: Asked, given: Given, terminal: Terminal): Promise<void> {
   const most = mostUpdates(given);
   using ending = new Ending(given, terminal);
   await using cache = await connectUntil(ending.signal, given, terminal);
   if (!cache) return;
   const stream = call(cache, asked) as Stream<object>;
-  whenAborted(ending.signal, () => void stream.return());
   void tellState(stream, terminal);
   using updates = new Updates(operation, terminal, given.flag("json") !== undefined);
   let shown = 0;
-  try {
-    for await (const update of stream as AsyncIterable<Update<object>>) {
-      updates.show(update);
-      if (++shown >= most) break;
-    }
-  } catch (error) {
-    throw failed(error);
+  for await (const update of updatesUntil(ending.signal, stream)) {
+    updates.show(update);
+    if (++shown >= most) break;
   }
 }
 

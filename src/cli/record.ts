@@ -5,9 +5,9 @@ import type { CacheClient } from "../client/websocket-client.ts";
 import { operationsByWireName } from "../operations/index.ts";
 import { commandName, methodName } from "../protocol/names.ts";
 import { type Command, given, UsageError } from "./command.ts";
-import { countFlag, Ending, endFlags, mostUpdates, whenAborted } from "./ending.ts";
+import { countFlag, Ending, endFlags, mostUpdates } from "./ending.ts";
 import { connectUntil, gatewayFlags } from "./gateway.ts";
-import { call, failed, operationCommands, parametersOf } from "./operation-command.ts";
+import { call, operationCommands, parametersOf, updatesUntil } from "./operation-command.ts";
 import { type RecordedStream, RecordingWriter } from "./recording.ts";
 
 const between = "--";
@@ -88,12 +88,7 @@ function streamNames(): string[] {
 async function follow(cache: CacheClient, { operation, params }: RecordedStream, ending: Ending): Promise<void> {
   const method = methodName(operation) as keyof CacheClient & string;
   const stream = call(cache, { method, params }) as Stream<object>;
-  whenAborted(ending.signal, () => void stream.return());
-  try {
-    for await (const _update of stream);
-  } catch (error) {
-    throw failed(error);
-  }
+  for await (const _update of updatesUntil(ending.signal, stream));
 }
 
 /** What is heard on the way from the gateway to the client. */

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import type { StreamStatus } from "../protocol/frames.ts";
+import type { StreamStatus, UpdateEnvelope } from "../protocol/frames.ts";
 import { printable } from "../protocol/printable.ts";
 
 /** The version of the format below. */
@@ -22,13 +22,7 @@ export interface RecordingHeader {
 }
 
 /** An update as it came. */
-export interface RecordedUpdate extends Readonly<Record<string, unknown>> {
-  readonly type: string;
-  readonly topic: string;
-  readonly update_id: number;
-  readonly snapshot?: true;
-  readonly epoch?: string;
-  readonly skipped?: number;
+export interface RecordedUpdate extends UpdateEnvelope, Readonly<Record<string, unknown>> {
   readonly removed?: true;
 }
 

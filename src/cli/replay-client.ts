@@ -2,8 +2,10 @@ import type { WebSocket } from "ws";
 import type { LiveQuery } from "../operations/operation.ts";
 import type { IdentitySummary, ServerInfo, StreamSummary } from "../operations/server-info.ts";
 import { CacheError } from "../protocol/errors.ts";
-import type { RequestId, Response } from "../protocol/frames.ts";
+import type { RequestId, StreamOpened } from "../protocol/frames.ts";
+import { type Answer, failure, success } from "../server/answers.ts";
 import type { Asked, AskedStream, Requests } from "../server/requests.ts";
+import { noStream } from "../server/streams.ts";
 import { isStatus, type RecordedFrame, type RecordedUpdate } from "./recording.ts";
 import { type Follower, itemOf, type ReplayTopic } from "./replay-topic.ts";
 
@@ -130,11 +132,10 @@ export class ReplayClient {
     try {
       if ("error" in request) throw request.error;
       if ("stream" in request) this.#subscribe(request.id, request.stream);
-      else this.#answer({ request_id: request.id, success: true, result: this.#result(request.asked) });
+      else this.#answer(request.id, success(this.#result(request.asked)));
     } catch (error) {
       if (!(error instanceof CacheError)) throw error;
-      const { message, code, retryable, details } = error;
-      this.#answer({ request_id: id, success: false, error: message, error_code: code, retryable, details });
+      this.#answer(id, failure(error));
     }
   }
 
@@ -166,11 +167,8 @@ export class ReplayClient {
     );
     const names = topics.map(({ name }) => name);
     this.#streams.set(stream, { stream, operation, params: { ...params }, topics: names, followers });
-    this.#answer({
-      request_id: id,
-      success: true,
-      result: { stream, topics: names, epoch: this.#replayed.info.epoch },
-    });
+    const { epoch } = this.#replayed.info;
+    this.#answer(id, success({ stream, topics: names, epoch } satisfies StreamOpened));
     for (const [topic, follower] of followers) {
       this.#followers.set(topic, follower);
       follower.join(stream, Number(params["interval_ms"] ?? 0));
@@ -182,7 +180,7 @@ export class ReplayClient {
 
   #unsubscribe(stream: string): { readonly stream: string } {
     const open = this.#streams.get(stream);
-    if (!open) throw new CacheError("STREAM_NOT_FOUND", `this connection has no stream ${JSON.stringify(stream)}`);
+    if (!open) throw noStream(stream);
     this.#streams.delete(stream);
     for (const [topic, follower] of open.followers)
       if (follower.leave(stream)) {
@@ -192,8 +190,8 @@ export class ReplayClient {
     return { stream };
   }
 
-  #answer(response: Response): void {
-    this.#socket.send(JSON.stringify(response));
+  #answer(id: RequestId | null, answer: Answer): void {
+    this.#socket.send(`{"request_id":${JSON.stringify(id)}${answer}`);
   }
 
   #send(frame: RecordedFrame): void {

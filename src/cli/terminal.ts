@@ -1,3 +1,5 @@
+import { readEnvFile } from "../server/settings.ts";
+
 /** A terminal that shows text, and the keyboard before it. */
 export interface Screen {
   /** How wide it is now, in characters. */
@@ -25,4 +27,9 @@ export interface Terminal {
   onReload(reload: () => void): void;
   /** What its lines are shown on; undefined where they go into a file or a pipe. */
   readonly screen?: Screen | undefined;
+}
+
+/** What the environment says, and `.env` where it says nothing. @throws SettingError `.env` cannot be read */
+export function environmentOf({ env }: Terminal): Terminal["env"] {
+  return { ...readEnvFile(), ...env };
 }

@@ -5,7 +5,7 @@ import { CacheError } from "../protocol/errors.ts";
 import type { Update } from "../protocol/frames.ts";
 import { Board } from "./board.ts";
 import type { Command } from "./command.ts";
-import { Ending, endFlags, untilEnd } from "./ending.ts";
+import { Ending, endFlags, untilEnd, whenAborted } from "./ending.ts";
 import { FullScreen, keysIn } from "./full-screen.ts";
 import { connectUntil, gatewayFlags } from "./gateway.ts";
 import { panes, summaryLine, viewLines } from "./panes.ts";
@@ -81,7 +81,7 @@ function watch(cache: CacheClient, board: Board, signal: AbortSignal): void {
     };
     void attempt();
     const timer = setInterval(() => void attempt(), ms);
-    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    whenAborted(signal, () => clearInterval(timer));
   };
   every(exchangesMs, "exchanges", findExchanges);
   every(beatMs, "round trip", beat);

@@ -68,9 +68,9 @@ async function answerTo(attempt: Promise<unknown>): Promise<string> {
 }
 
 /** The commands of which an attempt is not refused for what they are. */
-async function granted(attempt: (words: string[]) => Promise<unknown>): Promise<string[]> {
+async function granted(attempt: (words: readonly string[]) => Promise<unknown>): Promise<string[]> {
   const tried = await Promise.all(
-    writing.map(async (one) => ({ name: one.name, answer: await answerTo(attempt([...one.words])) })),
+    writing.map(async (one) => ({ name: one.name, answer: await answerTo(attempt(one.words)) })),
   );
   return tried.filter(({ answer }) => !isNotGranted.test(answer)).map((one) => one.name);
 }
